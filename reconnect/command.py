@@ -1,0 +1,183 @@
+"""The one subprocess runner.
+
+Builders elsewhere return argument lists; this module executes them. A child gets ``/dev/null`` as stdin, a session
+of its own (so that Ctrl-C reaches us first and we end the whole group), and its output goes to a log file as it
+appears. A failure shows the command to paste again, its directory, the exit code or the signal's name, the last
+lines, and the path of the whole log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+TAIL_LINES = 15
+"""How many of a failed command's last lines its error shows."""
+
+GRACE_SECONDS = 5.0
+"""How long a process group has between SIGTERM and SIGKILL."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that has ended: its exit code (negative: killed by that signal) and its output, both streams."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    output: str
+
+
+class CommandError(Exception):
+    """A command ended with another code than 0, ran out of time, or couldn't be started.
+
+    Callers turn it into an error of :mod:`reconnect.errors` that says what the command was for.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], cwd: Path | None, ending: str, tail: Sequence[str], log: Path | None
+    ) -> None:
+        super().__init__(ending)
+        self.argv = tuple(argv)
+        self.cwd = cwd
+        self.ending = ending
+        self.tail = tuple(tail)
+        self.log = log
+
+    def __str__(self) -> str:
+        lines = [f"{pasteable(self.argv, self.cwd)}", f"ended with {self.ending}"]
+        if self.tail:
+            lines.append("last lines:")
+            lines.extend(f"  | {line}" for line in self.tail)
+        if self.log:
+            lines.append(f"whole log: {self.log}")
+        return "\n".join(lines)
+
+
+def pasteable(argv: Sequence[str], cwd: Path | None = None) -> str:
+    """The command as one can paste it into a shell, with its directory."""
+    command = shlex.join(str(a) for a in argv)
+    return f"cd {shlex.quote(str(cwd))} && {command}" if cwd else command
+
+
+def describe_exit(returncode: int) -> str:
+    """``exit code 2`` or ``signal SIGSEGV``, from a code as :mod:`subprocess` gives it."""
+    if returncode < 0:
+        with contextlib.suppress(ValueError):
+            return f"signal {signal.Signals(-returncode).name}"
+        return f"signal {-returncode}"
+    return f"exit code {returncode}"
+
+
+def end_group(process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:
+    """End a child that was started with a session of its own, and all that it started: SIGTERM, then SIGKILL.
+
+    :param grace: seconds between the two signals.
+    """
+    for sig in (signal.SIGTERM, signal.SIGKILL):
+        # The group can outlive its leader (a make that died before its compilers), so signal it in any case.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, sig)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(grace)
+            if sig is signal.SIGTERM and not _group_alive(process.pid):
+                return
+    process.wait()
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    timeout: float = 3600,
+    check: bool = True,
+    stdin: bytes | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> Completed:
+    """Run a command to its end.
+
+    :param env: variables to add to ours; a value of the empty string is passed on as empty.
+    :param log: file that the command line and all output are appended to, as they come.
+    :param timeout: seconds until the command and its children are ended.
+    :param check: raise for an exit code other than 0.
+    :param stdin: bytes for the command to read; without them it reads ``/dev/null``.
+    :param on_line: called with each line of output, for progress.
+    :raises CommandError: see ``check`` and ``timeout``; also where the program doesn't exist.
+    """
+    words = [str(a) for a in argv]
+    output: list[str] = []
+    with contextlib.ExitStack() as stack:
+        sink: IO[str] | None = None
+        if log:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            sink = stack.enter_context(log.open("a", encoding="utf-8", errors="replace"))
+            sink.write(f"$ {pasteable(words, cwd)}\n")
+            sink.flush()
+        try:
+            process = subprocess.Popen(
+                words,
+                cwd=cwd,
+                env={**os.environ, **env} if env else None,
+                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CommandError(words, cwd, f"{error.strerror}: {error.filename}", (), log) from error
+        out_of_time = threading.Event()
+
+        def give_up() -> None:
+            out_of_time.set()
+            end_group(process)
+
+        timer = threading.Timer(timeout, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            if stdin is not None and process.stdin:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write(stdin)
+                    process.stdin.close()
+            assert process.stdout is not None
+            for raw in process.stdout:
+                line = raw.decode("utf-8", "replace")
+                output.append(line)
+                if sink:
+                    sink.write(line)
+                    sink.flush()
+                if on_line:
+                    on_line(line.rstrip("\n"))
+            returncode = process.wait()
+        except BaseException:
+            end_group(process)
+            raise
+        finally:
+            timer.cancel()
+            if process.stdout:
+                process.stdout.close()
+        if sink:
+            sink.write(f"# {describe_exit(returncode)}\n")
+    if out_of_time.is_set() or (check and returncode != 0):
+        ending = f"no end after {timeout:.0f} s" if out_of_time.is_set() else describe_exit(returncode)
+        tail = deque((line.rstrip() for line in output if line.strip()), maxlen=TAIL_LINES)
+        raise CommandError(words, cwd, ending, tail, log)
+    return Completed(tuple(words), returncode, "".join(output))
+
+
+def _group_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True

@@ -1,0 +1,221 @@
+"""stacks.toml read whole into frozen objects, and checked before any work starts."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from reconnect import typed
+from reconnect.errors import ConfigError
+from reconnect.suggest import unknown
+
+RECIPES = ("autotools", "meson")
+PROGRAMS = ("qemu", "libvirt")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class Submodule:
+    """A git submodule whose files become part of the component's base tree.
+
+    ``path`` is its folder in the tree, ``commit`` the id that the superproject's own link must name.
+    """
+
+    path: str
+    origins: tuple[str, ...]
+    commit: str
+
+
+@dataclass(frozen=True)
+class GitSource:
+    """A git repository, pinned by commit id; ``tag_object`` is the id of the signed tag, where there is one."""
+
+    origins: tuple[str, ...]
+    commit: str
+    tag: str | None = None
+    tag_object: str | None = None
+    submodules: tuple[Submodule, ...] = ()
+
+    @property
+    def parts(self) -> tuple[GitSource | Submodule, ...]:
+        """The repository itself, then its submodules: each has origins and a commit."""
+        return (self, *self.submodules)
+
+
+@dataclass(frozen=True)
+class DebianSource:
+    """A Debian source package, pinned by its upstream version; a mirror keeps only the newest point release of it."""
+
+    package: str
+    upstream: str
+
+
+@dataclass(frozen=True)
+class Build:
+    """How a component is configured and compiled.
+
+    :param recipe: ``autotools`` or ``meson``.
+    :param script: for ``meson``: a script of the source that wraps ``meson setup`` (QEMU's configure).
+    :param prepare: commands run once in the fresh source tree (a bootstrap), each an argument list.
+    :param configure: options of the configure step; ``{meson}`` and ``{ninja}`` stand for the programs' paths.
+    :param targets: what to compile; nothing means all.
+    :param install: further words of the install command.
+    :param firmware: folders with the firmware that the program loads, absolute or below the install prefix.
+    :param products: files below the install prefix that must exist after the install.
+    :param disk_mib: free disk in MiB that source, objects and install take.
+    """
+
+    recipe: str
+    configure: tuple[str, ...]
+    products: tuple[str, ...]
+    disk_mib: int
+    script: str | None = None
+    prepare: tuple[tuple[str, ...], ...] = ()
+    targets: tuple[str, ...] = ()
+    install: tuple[str, ...] = ()
+    firmware: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Component:
+    """One upstream program at one version."""
+
+    name: str
+    program: str
+    version: str
+    licence: str
+    series: str
+    build: Build
+    git: GitSource | None = None
+    debian: DebianSource | None = None
+
+    @property
+    def source(self) -> GitSource | DebianSource:
+        """Where the component's source comes from."""
+        source = self.git or self.debian
+        assert source, "load() refuses a component without a source"
+        return source
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The components that are tested together, by name."""
+
+    name: str
+    title: str
+    qemu: str
+    libvirt: str
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Names of its components, QEMU first."""
+        return (self.qemu, self.libvirt)
+
+
+@dataclass(frozen=True)
+class GuestPackages:
+    """The Debian packages that the test guest is made of; neither is installed on the host."""
+
+    kernel: str
+    busybox: str
+
+
+@dataclass(frozen=True)
+class Config:
+    """All of stacks.toml."""
+
+    components: Mapping[str, Component]
+    stacks: Mapping[str, Stack]
+    guest: GuestPackages
+
+    def component(self, name: str) -> Component:
+        """The component of that name.
+
+        :raises ConfigError: nobody knows it.
+        """
+        if name not in self.components:
+            raise unknown("component", name, self.components)
+        return self.components[name]
+
+    def stack(self, name: str) -> Stack:
+        """The stack of that name (``auto`` is not one: see :mod:`reconnect.toolchain.choice`).
+
+        :raises ConfigError: nobody knows it.
+        """
+        if name not in self.stacks:
+            raise unknown("stack", name, [*self.stacks, "auto"])
+        return self.stacks[name]
+
+
+@dataclass(frozen=True)
+class _File:
+    """The top level of stacks.toml; its tables of tables are read one by one, for their names."""
+
+    guest: GuestPackages
+
+
+def load(path: Path, patches: Path) -> Config:
+    """Read and check stacks.toml.
+
+    :param patches: the folder with the series, so that a series that doesn't exist is refused here.
+    :raises ConfigError: it is malformed, or a reference in it leads nowhere.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"can't read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name} is not valid TOML: {error}", hint=f"mend {path}") from error
+    components = {
+        name: _component(name, table, f"{path.name} [component.{name}]", patches)
+        for name, table in _named(tables, "component", path)
+    }
+    stacks = {
+        name: _stack(name, table, f"{path.name} [stack.{name}]", components)
+        for name, table in _named(tables, "stack", path)
+    }
+    rest = typed.read(_File, {k: v for k, v in tables.items() if k not in ("component", "stack")}, path.name)
+    return Config(MappingProxyType(components), MappingProxyType(stacks), rest.guest)
+
+
+def _named(tables: dict[str, object], key: str, path: Path) -> list[tuple[str, object]]:
+    named = tables.get(key)
+    if not isinstance(named, dict) or not named:
+        raise ConfigError(f"{path.name} has no [{key}.NAME] table")
+    return list(named.items())
+
+
+def _component(name: str, table: object, where: str, patches: Path) -> Component:
+    component = typed.read(Component, table, where, name=name)
+    if component.program not in PROGRAMS:
+        raise unknown("program", component.program, PROGRAMS, where)
+    if component.build.recipe not in RECIPES:
+        raise unknown("recipe", component.build.recipe, RECIPES, where)
+    if (component.git is None) == (component.debian is None):
+        raise ConfigError(f"{where} must have exactly one of the tables git and debian")
+    if component.git:
+        for what in component.git.parts:
+            if not _COMMIT.fullmatch(what.commit):
+                raise ConfigError(f"{where}: commit {what.commit!r} is not a commit id of 40 hexadecimal digits")
+            if not what.origins:
+                raise ConfigError(f"{where}: origins is empty", hint="name at least one URL")
+    if not (patches / component.series / "series").is_file():
+        known = [p.parent.name for p in patches.glob("*/series")]
+        raise unknown("series", component.series, known, where)
+    return component
+
+
+def _stack(name: str, table: object, where: str, components: Mapping[str, Component]) -> Stack:
+    stack = typed.read(Stack, table, where, name=name)
+    for program, reference in (("qemu", stack.qemu), ("libvirt", stack.libvirt)):
+        if reference not in components:
+            raise unknown("component", reference, components, f"{where} {program}")
+        if components[reference].program != program:
+            raise ConfigError(f"{where}: {reference} is a {components[reference].program}, not a {program}")
+    if name == "auto":
+        raise ConfigError(f"{where}: a stack can't be called auto", hint="auto chooses among the stacks")
+    return stack

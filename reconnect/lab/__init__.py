@@ -1,0 +1,1 @@
+"""Binaries in, results out: a guest, a switch, a fault, and the milliseconds until the network is back."""

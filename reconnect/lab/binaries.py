@@ -1,0 +1,40 @@
+"""What the lab is given: paths of binaries and where they come from. The lab never builds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Qemu:
+    """One build of QEMU.
+
+    :param name: the component, for example ``qemu-7.2``.
+    :param version: the exact version of the source.
+    :param binary: ``qemu-system-x86_64``.
+    :param data: folders with BIOS images, for ``-L``; none where the binary finds its own.
+    :param commit: the commit id of the patched source.
+    :param series: names of the patches that are applied.
+    :param tree: the tree id of the patched source.
+    """
+
+    name: str
+    version: str
+    binary: Path
+    data: tuple[Path, ...]
+    commit: str
+    series: tuple[str, ...]
+    tree: str
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """The two builds that a run compares, started with the same arguments.
+
+    :param baseline: the series without the reconnect feature; the scheme ``baseline`` runs it.
+    :param patched: the whole series; every other scheme runs it.
+    """
+
+    baseline: Qemu
+    patched: Qemu

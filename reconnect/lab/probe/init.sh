@@ -1,0 +1,32 @@
+#!/bin/sh
+# The guest's init: drivers, one interface, the probe. When it ends, so does the guest (the kernel panics).
+# The kernel's command line says what to do:
+#   reconnect.peer=ADDRESS reconnect.interval=MICROSECONDS reconnect.neighbour=MAC|arp
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sys /sys
+/bin/busybox mount -t devtmpfs dev /dev
+exec >/dev/console 2>&1 </dev/console
+
+for module in $(/bin/busybox cat /modules/order); do
+    /bin/busybox insmod "/modules/$module" || echo "init: $module cannot be loaded"
+done
+
+peer= interval= neighbour=
+for word in $(/bin/busybox cat /proc/cmdline); do
+    case $word in
+        reconnect.peer=*) peer=${word#*=} ;;
+        reconnect.interval=*) interval=${word#*=} ;;
+        reconnect.neighbour=*) neighbour=${word#*=} ;;
+    esac
+done
+
+# virtio_net makes its device before insmod returns; where there is none, the network card is not what it should be.
+if [ ! -e /sys/class/net/eth0 ]; then
+    echo "init: there is no network device"
+    exit 1
+fi
+/bin/busybox ip link set lo up
+/bin/busybox ip addr add 192.0.2.2/24 dev eth0
+/bin/busybox ip link set eth0 up
+echo "init: probing $peer every $interval us, neighbour $neighbour"
+exec /bin/probe /dev/ttyS1 eth0 "$peer" "$interval" "$neighbour"

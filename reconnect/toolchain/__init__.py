@@ -1,0 +1,1 @@
+"""Source in, binaries out: origins -> series -> recipes -> stamp."""

@@ -1,0 +1,136 @@
+"""A series onto its base: ``git am`` in a scratch work tree, then a checkout that rewrites only what differs.
+
+The scratch tree is sparse (it holds just the files that the patches touch), so applying takes a moment; and as the
+source tree moves from one finished commit to the next, a patch that doesn't apply leaves nothing half-applied, and
+files that are the same in both keep their dates, so that the next build is incremental.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconnect.command import CommandError
+from reconnect.console import step
+from reconnect.errors import ConfigError, PatchError
+from reconnect.toolchain.base import resolve
+from reconnect.toolchain.gitrepo import git
+from reconnect.toolchain.series import Patch, Series
+
+
+@dataclass(frozen=True)
+class Applied:
+    """Commits of the variants in the source repository, and their trees' ids."""
+
+    commits: dict[str, str]
+    trees: dict[str, str]
+
+
+def apply(series: Series, base: str, tree: Path) -> Applied:
+    """Make the commits of all variants of a series, unless they are there.
+
+    :param base: commit that the first patch applies to.
+    :param tree: the repository with the base; its work tree isn't touched.
+    :raises PatchError: a patch doesn't apply; says which, in which file, at which hunk.
+    """
+    prefix = f"refs/reconnect/applied/{base[:12]}-{series.digest()[:24]}"
+    commits = {v: resolve(tree, f"{prefix}/{v}") for v in series.variants}
+    if not all(commits.values()):
+        with step(f"patch {series.folder.name} ({len(series.patches)} patches)") as current:
+            chain = [base, *_am(series, base, tree)]
+            commits = {v: chain[len(series.upto(v))] for v in series.variants}
+            for variant, commit in commits.items():
+                git("update-ref", f"{prefix}/{variant}", commit, cwd=tree)
+            current.done(", ".join(f"{v} = {c[:12]}" for v, c in commits.items()))
+    trees = {v: git("rev-parse", f"{c}^{{tree}}", cwd=tree).output.strip() for v, c in commits.items()}
+    return Applied(commits, trees)
+
+
+def checkout(tree: Path, commit: str) -> bool:
+    """Bring the source tree to a commit, rewriting only the files that differ.
+
+    :returns: whether anything had to be done.
+    :raises ConfigError: somebody edited the tree by hand; the edits are kept.
+    """
+    # A checkout that was killed half-way looks like edits by hand; this file tells the two apart.
+    unfinished = tree / ".git/reconnect-checkout"
+    head = resolve(tree, "HEAD")
+    if not unfinished.exists() and head:
+        if git("status", "--porcelain", "--untracked-files=no", cwd=tree).output.strip():
+            edits = git("diff", "--name-only", "HEAD", cwd=tree).output.split()
+            raise ConfigError(
+                f"{tree} has edits that are in no patch: {', '.join(edits[:5])}",
+                why="the next step would overwrite them",
+                hint=f"keep them: git -C {tree} diff HEAD > my.patch\n"
+                f"then drop them: git -C {tree} checkout --force HEAD",
+            )
+        if head == commit:
+            return False
+    force = ["--force"] if unfinished.exists() or not head else []
+    unfinished.touch()
+    (tree / ".git/index.lock").unlink(missing_ok=True)
+    git("checkout", "--quiet", *force, "--detach", commit, cwd=tree)
+    unfinished.unlink()
+    return True
+
+
+def _am(series: Series, base: str, tree: Path) -> list[str]:
+    if not series.patches:
+        return []
+    for left in tree.parent.glob(".am-*"):  # of a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    git("worktree", "prune", cwd=tree)
+    scratch = Path(tempfile.mkdtemp(prefix=".am-", dir=tree.parent))
+    try:
+        git("worktree", "add", "--quiet", "--no-checkout", "--detach", scratch, base, cwd=tree)
+        touched = "".join(f"/{name}\n" for p in series.patches for name in sorted(p.touched))
+        git("sparse-checkout", "set", "--no-cone", "--stdin", cwd=scratch, stdin=touched.encode())
+        git("read-tree", "-m", "-u", "HEAD", cwd=scratch)
+        mails = [p.path for p in series.patches]
+        try:
+            git("am", "--quiet", "--keep-non-patch", "--no-3way", "--no-gpg-sign", *mails, cwd=scratch)
+        except CommandError as error:
+            raise _refusal(series, scratch, error) from error
+        listed = git("rev-list", "--reverse", f"{base}..HEAD", cwd=scratch).output.split()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        git("worktree", "prune", cwd=tree, check=False)
+    if len(listed) != len(series.patches):
+        raise PatchError(
+            f"{len(series.patches)} patches of {series.folder.name} gave {len(listed)} commits",
+            why="a mail holds no or several patches",
+        )
+    return listed
+
+
+def _refusal(series: Series, scratch: Path, error: CommandError) -> PatchError:
+    """Which patch, file and hunk: git says the number of the patch in its state, and a line number in its message."""
+    state = Path(git("rev-parse", "--git-path", "rebase-apply/next", cwd=scratch).output.strip())
+    state = state if state.is_absolute() else scratch / state
+    try:
+        patch = series.patches[int(state.read_text()) - 1]
+    except (OSError, ValueError, IndexError):
+        return PatchError(f"the series {series.folder.name} does not apply", why=str(error))
+    output = "\n".join(error.tail)
+    places = re.findall(r"error: patch failed: (\S+):(\d+)", output)
+    places_text = ", ".join(f"{file} {_hunk(patch, file, int(line))}" for file, line in places)
+    missing = re.findall(r"error: (\S+): (does not exist in index|No such file or directory)", output)
+    places_text = places_text or ", ".join(f"{file} (the source has no such file)" for file, _ in missing)
+    return PatchError(
+        f"{series.folder.name}/{patch.name} does not apply: {places_text or 'git am refused it'}",
+        why=output,
+        hint="nothing was changed; the source may have moved under the patch (a new Debian revision?):\n"
+        f"rebase {patch.path} on it",
+    )
+
+
+def _hunk(patch: Patch, file: str, line: int) -> str:
+    for touched in patch.files:
+        if file in (touched.path, (touched.source_file or "").removeprefix("a/")):
+            for number, hunk in enumerate(touched, 1):
+                if hunk.source_start == line:
+                    return f"hunk {number} of {len(touched)} (at line {line})"
+    return f"at line {line}"

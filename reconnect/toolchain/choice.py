@@ -1,0 +1,38 @@
+"""Which stack a call works on. A stack that is named is never replaced by another one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconnect.config import Config, Stack
+from reconnect.toolchain.fetching import reachable
+from reconnect.workspace import Workspace
+
+AUTO = "auto"
+REFERENCE = "qemu-2.7"
+FALLBACK = "debian-12"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A stack, whether it was ``named`` or chosen by ``auto``, and why; goes into the report as it is."""
+
+    stack: Stack
+    chosen: str
+    why: str
+
+
+def choose(workspace: Workspace, config: Config, name: str) -> Choice:
+    """The stack of that name; for ``auto`` the reference stack where QEMU's sources can be had, else Debian's.
+
+    :raises reconnect.errors.ConfigError: an unknown name.
+    """
+    if name != AUTO:
+        return Choice(config.stack(name), "named", "named on the command line")
+    reference = config.stack(REFERENCE)
+    reason = reachable(workspace, config.component(reference.qemu))
+    if not reason:
+        return Choice(reference, AUTO, f"the sources of {reference.qemu} can be had")
+    lines = reason.splitlines()
+    more = f" (and {len(lines) - 1} more origins)" if len(lines) > 1 else ""
+    return Choice(config.stack(FALLBACK), AUTO, f"{reference.qemu} can't be had: {lines[0]}{more}")

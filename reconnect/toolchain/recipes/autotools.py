@@ -1,0 +1,24 @@
+"""configure and make, out of tree."""
+
+from __future__ import annotations
+
+from reconnect.config import Build
+from reconnect.toolchain.recipes import Argv, Place, Recipe, options
+
+
+def configure(build: Build, place: Place) -> Argv:
+    """``configure`` of the source, with the options of stacks.toml."""
+    return [str(place.source / "configure"), *options(build, place)]
+
+
+def compile_(build: Build, place: Place) -> Argv:
+    """``make`` for the targets of stacks.toml, or for all."""
+    return ["make", f"-j{place.jobs}", *build.targets]
+
+
+def install(build: Build, place: Place) -> Argv:
+    """``make install`` below the staging folder."""
+    return ["make", "install", f"DESTDIR={place.destdir}", *build.install]
+
+
+RECIPE = Recipe(configure, compile_, install)

@@ -1,0 +1,210 @@
+"""The tasks of ``./inv``. Each parses its words, calls one function of the package, and turns our errors into exits."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from invoke import Collection, Context, Exit, task
+
+from reconnect import config as configuration
+from reconnect import settings, tables
+from reconnect.config import Component, Config
+from reconnect.console import err, say
+from reconnect.errors import INTERRUPTED, ConfigError, MachineError, ReconnectError, VerdictError
+from reconnect.workspace import ROOT, Workspace
+
+
+def ours(body: Callable[..., None]) -> Callable[..., None]:
+    """Turn the errors of the package into invoke's exits, in this one place."""
+
+    @functools.wraps(body)
+    def guarded(context: Context, *args: Any, **kwargs: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            body(context, *args, **kwargs)
+        except ReconnectError as error:
+            err.print(f"error: {error}", style="red", markup=False)
+            raise Exit(code=error.exit_code) from error
+        except KeyboardInterrupt as error:
+            err.print("interrupted: everything that was started has been ended", markup=False)
+            raise Exit(code=INTERRUPTED) from error
+
+    return guarded
+
+
+def _workspace() -> Workspace:
+    return Workspace(ROOT, settings.load())
+
+
+def _config(workspace: Workspace) -> Config:
+    return configuration.load(workspace.stacks, workspace.patches)
+
+
+def _components(workspace: Workspace, config: Config, component: str, stack: str) -> list[Component]:
+    """What ``--component`` or ``--stack`` name; both take several words with commas between, a stack also ``all``."""
+    from reconnect.toolchain.choice import choose
+
+    if component and stack:
+        raise ConfigError("--component and --stack exclude each other", hint="give one of them")
+    if component:
+        return [config.component(name) for name in component.split(",")]
+    if stack == "all":
+        return list(config.components.values())
+    choice = choose(workspace, config, stack or "auto")
+    say(f"stack {choice.stack.name}: {choice.why}")
+    return [config.component(name) for name in choice.stack.components]
+
+
+@task
+@ours
+def doctor(_: Context) -> None:
+    """What this machine can run, what is missing, and the command that mends it."""
+    from reconnect.doctor import BAD, examine
+
+    findings = examine(_workspace())
+    tables.doctor(findings)
+    if missing := [f for f in findings if f.state == BAD]:
+        raise MachineError(
+            f"{len(missing)} of {len(findings)} checks failed", hint="\n".join(f.mend for f in missing if f.mend)
+        )
+
+
+@task(help={"offline": "do not ask the origins whether they are there"})
+@ours
+def status(_: Context, offline: bool = False) -> None:
+    """A table: component, origin, fetched, patched, built, last verdict."""
+    from reconnect.toolchain.status import status as status_of
+
+    workspace = _workspace()
+    config = _config(workspace)
+    rows = [status_of(workspace, config, c, ask_origins=not offline) for c in config.components.values()]
+    tables.status(rows, workspace.results)
+
+
+@task(
+    help={
+        "component": "one or more components, with commas between",
+        "stack": "a stack, auto or all (default: auto)",
+        "refresh": "look for a newer revision of Debian packages",
+    }
+)
+@ours
+def fetch(_: Context, component: str = "", stack: str = "", refresh: bool = False) -> None:
+    """Bring pinned sources (and the guest's packages) into the cache."""
+    from reconnect.toolchain.fetching import fetch_all
+    from reconnect.toolchain.guestpackages import fetch as fetch_guest
+
+    workspace = _workspace()
+    config = _config(workspace)
+    wanted = _components(workspace, config, component, stack)
+    for fetched in fetch_all(workspace, wanted, guest=None if component else config.guest, refresh=refresh):
+        say(f"{fetched.component.name}: {fetched.version} in the cache, from {fetched.origin}")
+    if not component:
+        debs = fetch_guest(workspace, config.guest, refresh=refresh)
+        say(f"guest: {debs.kernel.name}, {debs.busybox.name}")
+
+
+@task(
+    help={
+        "component": "one or more components, with commas between",
+        "stack": "a stack, auto or all (default: auto)",
+        "check": "lint the series of all components (or of those named), without their sources",
+    }
+)
+@ours
+def patch(_: Context, component: str = "", stack: str = "", check: bool = False) -> None:
+    """Apply the series to the fetched sources."""
+    from reconnect.toolchain import building, linting
+
+    workspace = _workspace()
+    config = _config(workspace)
+    if check:
+        chosen = _components(workspace, config, component, stack or ("" if component else "all"))
+        linting.check([workspace.patches / c.series for c in chosen])
+        return
+    for chosen_component in _components(workspace, config, component, stack):
+        patched = building.patch(workspace, chosen_component)
+        for variant, commit in patched.applied.commits.items():
+            say(f"{chosen_component.name} {variant}: {commit}")
+
+
+@task(
+    help={
+        "component": "one or more components, with commas between",
+        "stack": "a stack, auto or all (default: auto)",
+    }
+)
+@ours
+def build(_: Context, component: str = "", stack: str = "") -> None:
+    """Fetch, patch, configure, compile and install components below build/install/."""
+    from reconnect.toolchain import building
+
+    workspace = _workspace()
+    config = _config(workspace)
+    for chosen in _components(workspace, config, component, stack):
+        for built in building.build(workspace, chosen).values():
+            say(f"{chosen.name} {built.variant}: {os.path.relpath(built.product)}")
+
+
+@task(
+    name="test-reconnect",
+    help={
+        "stack": "a stack or auto (default: auto)",
+        "scheme": "schemes with commas between, or all (default: baseline,server,default,explicit)",
+        "backend": "backends with commas between (default: testpmd)",
+        "fault": "faults with commas between, or all (default: crash)",
+        "repeat": "how often each cell is run (default: 1)",
+        "neighbour": "permanent: the guest knows its peer's address; arp: it must ask again (default: permanent)",
+        "accel": "tcg or kvm (default: tcg)",
+    },
+)
+@ours
+def test_reconnect(
+    _: Context,
+    stack: str = "auto",
+    scheme: str = "",
+    backend: str = "",
+    fault: str = "",
+    repeat: int = 1,
+    neighbour: str = "permanent",
+    accel: str = "tcg",
+) -> None:
+    """The main job: build what is missing, crash the switch under real guests, print and write what came of it."""
+    from reconnect import mainjob
+
+    workspace = _workspace()
+    wish = mainjob.Wish(stack, scheme, backend, fault, repeat, neighbour, accel)
+    verdict = mainjob.run(workspace, _config(workspace), wish)
+    if verdict:
+        raise VerdictError(verdict.what, why=verdict.why, hint=verdict.hint)
+
+
+@task(help={"only": "a path or a pytest expression: run just these tests, without the linters"})
+@ours
+def test(_: Context, only: str = "") -> None:
+    """The project's own checks: ruff, mypy, the series' lint, and all tests, with real builds and real guests."""
+    from reconnect import selftest
+
+    selftest.run(ROOT, only)
+
+
+@task(help={"cache": "the cache outside of the checkout too (only one that we marked as ours)"})
+@ours
+def clean(_: Context, cache: bool = False) -> None:
+    """Remove what is generated below build/."""
+    from reconnect import cleaning
+
+    workspace = _workspace()
+    cleaning.clean(workspace, cache=cache)
+
+
+namespace = Collection(doctor, status, fetch, patch, build, test_reconnect, test, clean)
+namespace.configure({"run": {"in_stream": False}})
+
+if __name__ == "__main__":
+    sys.exit("run ./inv, or invoke inside the .venv")
