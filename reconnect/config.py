@@ -61,7 +61,7 @@ class Build:
     :param recipe: ``autotools`` or ``meson``.
     :param script: for ``meson``: a script of the source that wraps ``meson setup`` (QEMU's configure).
     :param prepare: commands run once in the fresh source tree (a bootstrap), each an argument list.
-    :param configure: options of the configure step; ``{meson}`` and ``{ninja}`` stand for the programs' paths.
+    :param configure: options of the configure step; ``{meson}``, ``{ninja}`` and ``{prefix}`` stand for paths.
     :param targets: what to compile; nothing means all.
     :param install: further words of the install command.
     :param firmware: folders with the firmware that the program loads, absolute or below the install prefix.

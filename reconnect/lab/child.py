@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -97,12 +98,17 @@ class Child:
             end_group(self._process)
             self.ended = self.ended or time.monotonic()
 
+    def kill(self) -> None:
+        """End it at once, if it still runs: for a process whose state is of no more use."""
+        if self.ended is None:
+            self._process.kill()
+            self._process.wait()
+            self.ended = self.ended or time.monotonic()
+
     def _watch(self) -> None:
-        try:
-            # WNOWAIT leaves the reaping to subprocess, which does its own bookkeeping.
+        # WNOWAIT leaves the reaping to subprocess, which does its own bookkeeping.
+        with contextlib.suppress(ChildProcessError):
             os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-        except ChildProcessError:
-            pass
         self.ended = self.ended or time.monotonic()
         self._bell.ring()
 

@@ -130,7 +130,7 @@ def _unpacked(deb: Path, into: Path) -> Path:
 def _only(root: Path, pattern: str, deb: Path) -> Path:
     found = [p for p in root.glob(pattern) if p.is_file()] or [p for p in root.glob(f"*/{pattern}") if p.is_file()]
     if len(found) != 1:
-        raise SourceError(f"{deb.name} has not exactly one {pattern}", why=f"found: {', '.join(map(str, found)) or '-'}")
+        raise SourceError(f"{deb.name} has not exactly one {pattern}, but {len(found)}")
     return found[0]
 
 

@@ -47,10 +47,6 @@ class LineReader:
         """The first line that contains ``text``."""
         return next((line for line in tuple(self.lines) if text in line.text), None)
 
-    def count(self, text: str) -> int:
-        """How many lines contain ``text``."""
-        return sum(text in line.text for line in tuple(self.lines))
-
     def tail(self, count: int = 15) -> list[str]:
         """The last lines that aren't blank."""
         return [line.text for line in tuple(self.lines) if line.text.strip()][-count:]

@@ -64,7 +64,8 @@ class SocketWatch:
         self.accepted: float | None = None
         self._path = path
         self._bell = bell
-        self._known = {entry.inode for entry in procunix.entries(path)}
+        # A connection in the backlog has no inode yet (0): such a one can't be told from an older one.
+        self._known = {entry.inode for entry in procunix.entries(path)} - {0}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch of {path.name}", daemon=True)
         self._thread.start()

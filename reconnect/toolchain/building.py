@@ -24,7 +24,7 @@ from reconnect.toolchain.base import import_base
 from reconnect.toolchain.fetching import Fetched, fetch
 from reconnect.toolchain.lock import exclusive
 from reconnect.toolchain.recipes import Argv, Place, find
-from reconnect.toolchain.series import Series
+from reconnect.toolchain.series import PATCHED, Series
 from reconnect.toolchain.series import read as read_series
 from reconnect.workspace import Workspace
 
@@ -105,7 +105,8 @@ def _variant(workspace: Workspace, patched: Patched, variant: str) -> Built:
     place = Place(
         source=_tree(workspace, component),
         objects=work / "objects",
-        prefix=prefix.parent / "prefix",
+        # A baseline is compiled for the same prefix and then moved aside: QEMU finds its data from where it lies.
+        prefix=workspace.install(component.name, PATCHED),
         destdir=work / f"stage-{variant}",
         programs=Path(sys.executable).parent,
         jobs=workspace.settings.jobs,

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * The probe that runs in the guest. It sends one ICMP echo request per interval to the peer, matches the replies,
  * watches the link through rtnetlink, and writes one line per event to a serial port:

@@ -49,5 +49,5 @@ def find(name: str) -> Recipe:
 
 def options(build: Build, place: Place) -> Argv:
     """The configure options of stacks.toml, with the prefix before them and the placeholders filled in."""
-    known = {"meson": place.programs / "meson", "ninja": place.programs / "ninja", "source": place.source}
+    known = {"meson": place.programs / "meson", "ninja": place.programs / "ninja", "prefix": place.prefix}
     return [f"--prefix={place.prefix}", *(o.format(**known) for o in build.configure)]

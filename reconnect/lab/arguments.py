@@ -1,0 +1,93 @@
+"""QEMU's command line, as a frozen object that renders to an argument list. It starts and checks nothing.
+
+The spellings are those that QEMU 2.7 and 7.2 both take.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconnect.lab.binaries import Qemu
+from reconnect.lab.guest import Guest
+
+PEER = "192.0.2.1"
+"""The address that the guest probes (RFC 5737: it belongs to nobody). testpmd's icmpecho answers for any."""
+
+PEER_MAC = "02:00:00:00:00:01"
+NEIGHBOURS = ("permanent", "arp")
+
+
+@dataclass(frozen=True)
+class QemuArguments:
+    """One VM with one vhost-user network card.
+
+    :param vhost: path of the vhost-user socket.
+    :param qmp: socket that QEMU connects its monitor to.
+    :param probe: socket that QEMU connects the probe's serial port to.
+    :param console: file for the guest's console.
+    :param chardev: options of the vhost-user chardev, from the scheme.
+    :param neighbour: ``permanent``, or ``arp``: the guest resolves its peer's address.
+    :param interval_us: microseconds between two probes.
+    :param vectors: MSI-X vectors of the card; None leaves QEMU's default. For experiments with an unpatched QEMU.
+    :param append: words to add to the kernel's command line.
+    :param memory_dir: folder of the guest's memory, which the backend maps. QEMU unlinks the file at once.
+    """
+
+    qemu: Qemu
+    guest: Guest
+    vhost: Path
+    qmp: Path
+    probe: Path
+    console: Path
+    chardev: tuple[str, ...] = ()
+    neighbour: str = "permanent"
+    interval_us: int = 20_000
+    accel: str = "tcg"
+    machine: str = "pc"
+    memory_mib: int = 256
+    vectors: int | None = None
+    append: str = ""
+    memory_dir: Path = Path("/dev/shm")
+
+    def argv(self) -> list[str]:
+        """The whole command."""
+        return [
+            str(self.qemu.binary),
+            *(word for folder in self.qemu.data for word in ("-L", str(folder))),
+            *("-machine", f"{self.machine},accel={self.accel}"),
+            *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+            *("-m", str(self.memory_mib)),
+            *("-object", self._memory(), "-numa", "node,memdev=memory"),
+            *("-kernel", str(self.guest.kernel), "-initrd", str(self.guest.initramfs), "-append", self._kernel()),
+            *("-chardev", f"socket,id=qmp,path={escaped(self.qmp)}", "-mon", "chardev=qmp,mode=control"),
+            *("-chardev", f"file,id=console,path={escaped(self.console)}", "-serial", "chardev:console"),
+            *("-chardev", f"socket,id=probe,path={escaped(self.probe)}", "-serial", "chardev:probe"),
+            *("-chardev", ",".join(["socket", "id=vhost", f"path={escaped(self.vhost)}", *self.chardev])),
+            *("-netdev", "vhost-user,id=net,chardev=vhost"),
+            *("-device", self._card()),
+        ]
+
+    def _memory(self) -> str:
+        size = f"size={self.memory_mib}M"
+        return f"memory-backend-file,id=memory,{size},mem-path={escaped(self.memory_dir)},share=on"
+
+    def _card(self) -> str:
+        # An empty romfile: no boot from the network, and no need for the ROM's file.
+        card = "virtio-net-pci,netdev=net,romfile="
+        return card if self.vectors is None else f"{card},vectors={self.vectors}"
+
+    def _kernel(self) -> str:
+        neighbour = PEER_MAC if self.neighbour == "permanent" else "arp"
+        words = [
+            # panic=-1 with -no-reboot: a guest that panics ends QEMU at once.
+            "console=ttyS0 panic=-1",
+            f"reconnect.peer={PEER} reconnect.interval={self.interval_us} reconnect.neighbour={neighbour}",
+            self.append,
+        ]
+        return " ".join(word for word in words if word)
+
+
+def escaped(path: Path) -> str:
+    """A path in an option of QEMU's, where a comma would begin the next one."""
+    return str(path).replace(",", ",,")

@@ -1,0 +1,92 @@
+"""The switches that a guest can be attached to."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from reconnect.deadline import Deadline
+from reconnect.lab.bell import Bell
+from reconnect.lab.faults import Fault
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a backend works.
+
+    :param socket: path of the vhost-user socket.
+    :param listens: the backend makes the socket; otherwise QEMU does and the backend connects.
+    :param scratch: a short folder for its own sockets and files, which is removed after the cell.
+    :param logs: the cell's folder.
+    """
+
+    socket: Path
+    listens: bool
+    scratch: Path
+    logs: Path
+
+
+class Backend(abc.ABC):
+    """One switch with one vhost-user port. It can be started again after it has ended: each time an *incarnation*.
+
+    As a context manager it is ended on leaving, whatever state it is in.
+    """
+
+    name: str
+
+    def __init__(self, place: Place, bell: Bell) -> None:
+        self.place = place
+        self.bell = bell
+
+    @classmethod
+    @abc.abstractmethod
+    def require(cls) -> None:
+        """Refuse a machine on which it can't run.
+
+        :raises MachineError: names what is missing and what to do.
+        """
+
+    @abc.abstractmethod
+    def start(self, deadline: Deadline) -> float:
+        """Start a new incarnation and wait until it is ready: it listens, or tries to connect.
+
+        :returns: when its process was started, on the monotonic clock.
+        :raises Broken: it ended or did not get ready.
+        """
+
+    @abc.abstractmethod
+    def launch(self) -> float:
+        """Start a new incarnation without waiting; returns when its process was started."""
+
+    @abc.abstractmethod
+    def inflict(self, fault: Fault, deadline: Deadline) -> float:
+        """Commit a fault and wait until the process is really gone; returns when the fault was committed."""
+
+    @abc.abstractmethod
+    def handshake(self) -> float | None:
+        """When the present incarnation finished the vhost-user handshake; None before."""
+
+    @abc.abstractmethod
+    def connections(self) -> int:
+        """How many connections the present incarnation has seen."""
+
+    @abc.abstractmethod
+    def check(self) -> None:
+        """Object if it has ended without being told to.
+
+        :raises Broken: with its last lines.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """End it. Never fails."""
+
+    def __enter__(self) -> Backend:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

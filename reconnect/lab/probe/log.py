@@ -1,0 +1,100 @@
+"""What the probe in the guest saw, on the host's clock.
+
+The guest stamps its lines with its own monotonic clock. A line can't arrive before it was written, so each one
+bounds the offset between the clocks; the smallest difference seen is the tightest bound and is taken as the offset.
+Both clocks run at the same rate (TCG without icount, KVM), so one offset serves the whole run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from reconnect.lab.bell import Bell
+from reconnect.lab.lines import Line, LineReader
+
+PROTOCOL = 1
+
+
+@dataclass
+class ProbeRecord:
+    """All events of a probe so far. Guest times are in microseconds.
+
+    :ivar sent: sequence number to the time of sending.
+    :ivar answered: sequence number to the time of the first answer.
+    :ivar links: each change of the carrier: its time, and whether it is up since.
+    :ivar streak: how many probes in a row have been answered, up to the last answer.
+    :ivar offset: seconds to add to a guest time to get the host's; infinite before the first event.
+    """
+
+    sent: dict[int, int] = field(default_factory=dict)
+    answered: dict[int, int] = field(default_factory=dict)
+    links: list[tuple[int, bool]] = field(default_factory=list)
+    offset: float = float("inf")
+    last_sent: int = 0
+    last_answered: int = 0
+    streak: int = 0
+
+    def add(self, text: str, arrival: float) -> None:
+        """Take one line. A line that isn't whole is left out: the serial port may lose the first bytes.
+
+        :param arrival: when it arrived, in seconds of the host's monotonic clock.
+        """
+        words = text.split()
+        if len(words) == 3 and words[0] == "s" and _decimal(words[1:]):
+            self.last_sent = int(words[1])
+            self.sent[self.last_sent] = self._bounded(words[2], arrival)
+        elif len(words) == 4 and words[0] == "a" and _decimal(words[1:]):
+            sequence = int(words[1])
+            self.streak = self.streak + 1 if sequence == self.last_answered + 1 else 1
+            self.last_answered = sequence
+            self.answered.setdefault(sequence, self._bounded(words[3], arrival))
+        elif len(words) == 3 and words[0] == "l" and words[1] in ("up", "down") and _decimal(words[2:]):
+            self.links.append((self._bounded(words[2], arrival), words[1] == "up"))
+
+    def _bounded(self, stamp: str, arrival: float) -> int:
+        time = int(stamp)
+        self.offset = min(self.offset, arrival - time / 1e6)
+        return time
+
+    def host_time(self, guest_us: int) -> float:
+        """A guest time on the host's monotonic clock, in seconds."""
+        return guest_us / 1e6 + self.offset
+
+    @property
+    def link_up(self) -> bool | None:
+        """Whether the carrier is up; None before the probe said so."""
+        return self.links[-1][1] if self.links else None
+
+    def link_changes(self) -> Iterator[tuple[float, bool]]:
+        """Each change of the carrier in the host's time."""
+        return ((self.host_time(at), up) for at, up in tuple(self.links))
+
+    def unanswered_in_a_row(self) -> int:
+        """How many of the newest probes have no answer (yet)."""
+        return self.last_sent - self.last_answered
+
+
+def _decimal(words: list[str]) -> bool:
+    return all(word.isdecimal() for word in words)
+
+
+class ProbeLog:
+    """Reads a probe's lines in a thread.
+
+    :param stream: the host's end of the guest's serial port.
+    :param log: file for the lines.
+    """
+
+    def __init__(self, stream: IO[bytes], log: Path, bell: Bell) -> None:
+        self.record = ProbeRecord()
+        self._reader = LineReader(stream, log, bell, self._take)
+
+    def join(self) -> None:
+        """Wait until all lines are there. QEMU must have ended."""
+        self._reader.join()
+
+    def _take(self, line: Line) -> None:
+        self.record.add(line.text, line.at)

@@ -1,0 +1,120 @@
+"""All cells of one call, in one results folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from reconnect import console
+from reconnect.errors import ReconnectError
+from reconnect.lab.accel import check_accelerator
+from reconnect.lab.binaries import Binaries
+from reconnect.lab.cells import BACKENDS, Cell
+from reconnect.lab.guest import Guest
+from reconnect.lab.results import CellResult, RunResult, StackInfo, save
+from reconnect.lab.scenario import FAILURE, Options, run_cell
+from reconnect.lab.schemes import SCHEMES
+from reconnect.report import junit, table
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    binaries: Binaries,
+    guest: Guest,
+    stack_info: StackInfo,
+    out_dir: Path,
+    options: Options | None = None,
+) -> RunResult:
+    """Run cells one after the other, and write results.json after each, junit.xml and the table at the end.
+
+    :param out_dir: the run's folder; its name is the run's id.
+    :returns: the result, whatever the verdicts: see :attr:`RunResult.good`.
+    :raises MachineError: this machine can't run a cell. results.json then has the cells that were finished, and the
+        one at hand as ``error``; so it has after Ctrl-C (KeyboardInterrupt is passed on).
+    """
+    options = options or Options()
+    check_accelerator(options.accel)
+    for name in {cell.backend for cell in cells}:
+        BACKENDS[name].require()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    result = RunResult(
+        run=out_dir.name,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine_facts(options, guest),
+        stack=stack_info,
+    )
+    try:
+        for number, cell in enumerate(cells, 1):
+            title = f"cell {number} of {len(cells)}: {cell.scheme}, {cell.backend}, {cell.fault}, repeat {cell.repeat}"
+            with console.step(title) as step:
+                try:
+                    found = run_cell(cell, binaries, guest, out_dir / cell.name, options)
+                except BaseException as error:
+                    result = result.with_cell(_ended_by(error, cell, options, out_dir))
+                    raise
+                result = result.with_cell(found)
+                save(result, out_dir)
+                step.done(_line(found))
+    finally:
+        save(result, out_dir)
+        junit.write(result, out_dir)
+    table.show(result, out_dir)
+    return result
+
+
+def machine_facts(options: Options, guest: Guest) -> dict[str, object]:
+    """What the figures depend on. Nothing in it names the machine."""
+    return {
+        "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
+        "kernel": platform.release(),
+        "guest_kernel": guest.kernel_version,
+        "processors": os.cpu_count(),
+        "memory_mib": psutil.virtual_memory().total // 2**20,
+        "accelerator": options.accel,
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def new_run_id() -> str:
+    """A name for a run's folder: the time in UTC, sortable."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+
+
+def _line(cell: CellResult) -> str:
+    if cell.verdict != "pass":
+        return f"{cell.verdict}: {cell.why}"
+    if cell.expected == "dead":
+        return f"pass: dead, as expected ({cell.probes_lost} probes lost)"
+    return f"pass: recovered in {cell.recovery_ms:.0f} ms, outage {cell.outage_ms:.0f} ms"
+
+
+def _ended_by(error: BaseException, cell: Cell, options: Options, out_dir: Path) -> CellResult:
+    """The result of a cell that took the run with it."""
+    if isinstance(error, KeyboardInterrupt):
+        why = "interrupted"
+    elif isinstance(error, ReconnectError):
+        why = error.what
+    else:
+        why = f"a bug of this project: {type(error).__name__}: {error}"
+    folder = out_dir / cell.name
+    folder.mkdir(parents=True, exist_ok=True)
+    text = str(error) if isinstance(error, ReconnectError) else "".join(traceback.format_exception(error))
+    (folder / FAILURE).write_text(f"{text}\n", encoding="utf-8")
+    return CellResult(
+        scheme=cell.scheme,
+        backend=cell.backend,
+        fault=cell.fault,
+        repeat=cell.repeat,
+        expected=SCHEMES[cell.scheme].expected,
+        neighbour=options.neighbour,
+        verdict="error",
+        why=" ".join(why.split()),
+        logs=tuple(sorted(f"{cell.name}/{path.name}" for path in folder.iterdir())),
+    )

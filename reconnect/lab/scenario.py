@@ -1,0 +1,300 @@
+"""One cell, from its boot to its verdict.
+
+    backend up - guest up - probes answered - FAULT - probes lost - backend started again -
+        recovers: probes answered again, steadily
+        dead: no probe answered for ten seconds after the backend listens
+
+Each cell, and so each repeat, has a VM of its own: a cell that goes wrong can't spoil the next, and every fault hits
+a guest in the same state. What grows with the number of restarts in one VM (descriptors, memory) shows in each
+cell as the figures before and after its fault.
+
+A cell's verdict starts as ``fail``. What may end it earlier is told apart: what was measured is wrong (``fail``),
+or it could not be measured (``error``).
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from reconnect.deadline import Deadline
+from reconnect.lab.arguments import QemuArguments
+from reconnect.lab.backends import Backend, Place
+from reconnect.lab.bell import Bell
+from reconnect.lab.binaries import Binaries
+from reconnect.lab.cells import BACKENDS, Cell
+from reconnect.lab.failure import Broken, CellFailure, Wrong
+from reconnect.lab.faults import FAULTS
+from reconnect.lab.guest import Guest
+from reconnect.lab.measure import figures, moments
+from reconnect.lab.memory import memory_folder
+from reconnect.lab.probe.log import ProbeRecord
+from reconnect.lab.results import CellResult, QemuFigures
+from reconnect.lab.rundir import runtime_dir
+from reconnect.lab.schemes import SCHEMES
+from reconnect.lab.stages import Moments, SocketWatch
+from reconnect.lab.vm import Vm
+from reconnect.sockets import checked
+
+FAILURE = "failure.txt"
+MONITOR_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """How cells are run. Times in seconds unless the name says otherwise.
+
+    :param accel: ``tcg`` or ``kvm``.
+    :param neighbour: ``permanent`` or ``arp``.
+    :param interval_us: microseconds between probes.
+    :param steady: so many probes in a row must be answered before the fault and after the recovery.
+    :param lost: so many must go unanswered in a row before the backend is started again.
+    :param boot: for the guest to boot and answer steadily. A slow, busy machine takes its time.
+    :param recovery: for the network to come back.
+    :param dead: a network that is to be dead is watched for so long.
+    :param append: words for the kernel's command line.
+    """
+
+    accel: str = "tcg"
+    machine: str = "pc"
+    neighbour: str = "permanent"
+    interval_us: int = 20_000
+    steady: int = 50
+    lost: int = 10
+    boot: float = 120.0
+    fault: float = 15.0
+    recovery: float = 30.0
+    dead: float = 10.0
+    vectors: int | None = None
+    append: str = ""
+
+
+@dataclass(frozen=True)
+class _Usage:
+    """What QEMU holds at one moment; ``cpu`` is the seconds of processor time so far."""
+
+    fds: int
+    rss_kib: int
+    cpu: float
+    at: float
+
+
+def run_cell(cell: Cell, binaries: Binaries, guest: Guest, folder: Path, options: Options) -> CellResult:
+    """Run a cell.
+
+    :param folder: takes all its logs.
+    :returns: the result with the verdict. A cell that goes wrong is a result; its details are in ``failure.txt``.
+    :raises MachineError: nothing can be run here: the backend is not installed, a path is too long.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    trial = _Trial(cell, binaries, guest, folder, options)
+    verdict, why = "fail", ""
+    try:
+        with ExitStack() as stack:
+            trial.run(stack)
+        verdict = "pass"
+    except CellFailure as failure:
+        verdict, why = failure.verdict, failure.what
+        (folder / FAILURE).write_text(f"{failure}\n", encoding="utf-8")
+    return trial.result(verdict, why)
+
+
+class _Trial:
+    """A cell under way. What it has seen stays readable after it ended, however it ended."""
+
+    def __init__(self, cell: Cell, binaries: Binaries, guest: Guest, folder: Path, options: Options) -> None:
+        self.cell = cell
+        self.scheme = SCHEMES[cell.scheme]
+        self.fault = FAULTS[cell.fault]
+        self.qemu = self.scheme.qemu(binaries)
+        self.guest = guest
+        self.folder = folder
+        self.options = options
+        self.bell = Bell()
+        self.backend: Backend | None = None
+        self.vm: Vm | None = None
+        self.watch: SocketWatch | None = None
+        self.restarted: float | None = None
+        self.usage: dict[str, _Usage] = {}
+
+    def run(self, stack: ExitStack) -> None:
+        """The cell.
+
+        :raises CellFailure: it went wrong.
+        """
+        self._boot(stack)
+        backend, record = self._backend, self._record
+        self.usage["before"] = self._usage()
+        backend.inflict(self.fault, Deadline(self.options.fault))
+        self.usage["fault"] = self._usage()
+        self.bell.wait(
+            lambda: record.unanswered_in_a_row() >= self.options.lost,
+            Deadline(self.options.fault),
+            f"probes to go unanswered after {self.fault.name}",
+            Wrong,
+        )
+        answered = len(record.answered)
+        self.watch = SocketWatch(backend.place.socket, self.bell)
+        stack.callback(self.watch.close)
+        self.restarted = backend.launch()
+        if self.scheme.expected == "dead":
+            self._stay_dead(answered)
+        else:
+            self._recover(answered)
+        self._end()
+
+    def _boot(self, stack: ExitStack) -> None:
+        runtime = stack.enter_context(runtime_dir())
+        socket = checked(runtime / "vhost.sock")
+        place = Place(socket, not self.scheme.qemu_listens, runtime, self.folder)
+        deadline = Deadline(self.options.boot)
+        self.backend = stack.enter_context(BACKENDS[self.cell.backend](place, self.bell))
+        self.backend.start(deadline)
+        stack.enter_context(self.bell.guarded(self.backend.check))
+        self.vm = stack.enter_context(Vm(self._arguments(runtime, socket), self.folder, self.bell, deadline))
+        self.vm.connect_monitor()
+        self._wait_steady(deadline, 0, "the guest to boot and its probes to be answered steadily", Broken)
+
+    def _stay_dead(self, answered: int) -> None:
+        """Watch a network that must stay dead, for the whole time after the backend listens again."""
+        record, watch = self._record, self._watch
+        self.bell.wait(lambda: watch.listening, Deadline(self.options.recovery), "the backend to listen again")
+        sent = record.last_sent
+
+        def still_dead() -> None:
+            if len(record.answered) > answered:
+                raise Wrong("the network came back, though nothing in this scheme could bring it back")
+
+        with self.bell.guarded(still_dead):
+            self.bell.pause(Deadline(self.options.dead))
+        self.usage["end of outage"] = self._usage()
+        # A guest that hangs answers nothing either: only one that goes on probing shows that its network is dead.
+        expected = self.options.dead * 1e6 / self.options.interval_us
+        if record.last_sent - sent < expected / 2:
+            raise Broken(f"the guest sent {record.last_sent - sent} probes where {expected:.0f} were due: it hangs")
+
+    def _recover(self, answered: int) -> None:
+        record, backend = self._record, self._backend
+        deadline = Deadline(self.options.recovery)
+        try:
+            self.bell.wait(lambda: len(record.answered) > answered, deadline, "a probe to be answered", Wrong)
+        except Wrong as wrong:
+            raise Wrong(f"the network did not come back: {wrong.what} ({self._reached()})") from wrong
+        self.usage["end of outage"] = self._usage()
+        self._wait_steady(deadline, answered, "probes to be answered steadily again", Wrong)
+        if backend.connections() != 1:
+            raise Wrong(f"QEMU and the restarted backend made {backend.connections()} connections instead of 1")
+
+    def _wait_steady(self, deadline: Deadline, answered: int, what: str, failure: type[CellFailure]) -> None:
+        record, steady = self._record, self.options.steady
+        enough = answered + steady
+        self.bell.wait(lambda: len(record.answered) >= enough and record.streak >= steady, deadline, what, failure)
+
+    def _end(self) -> None:
+        assert self.vm is not None
+        self.usage["after"] = self._usage()
+        status = self.vm.execute("query-status", Deadline(MONITOR_SECONDS))
+        if not isinstance(status, dict) or status.get("status") != "running":
+            raise Wrong(f"QEMU's monitor says that the guest is not running: {status}")
+        self.vm.quit()
+
+    def result(self, verdict: str, why: str) -> CellResult:
+        """What is known of the cell by now."""
+        cell = self.cell
+        result = CellResult(
+            scheme=cell.scheme,
+            backend=cell.backend,
+            fault=cell.fault,
+            repeat=cell.repeat,
+            expected=self.scheme.expected,
+            neighbour=self.options.neighbour,
+            verdict=verdict,
+            why=why,
+            qemu=self._held(),
+            logs=tuple(sorted(f"{self.folder.name}/{path.name}" for path in self.folder.iterdir())),
+        )
+        if self.restarted is None:
+            return result
+        reached = self._moments(self.restarted)
+        found = figures(self._record, reached)
+        return replace(
+            result,
+            outage_ms=found.outage_ms,
+            recovery_ms=found.recovery_ms,
+            probes_sent=found.probes_sent,
+            probes_lost=found.probes_lost,
+            stages_ms=reached.milliseconds(),
+            connections=self._backend.connections(),
+        )
+
+    def _moments(self, restarted: float) -> Moments:
+        watch = self._watch
+        seen = Moments(restarted, watch.listening, watch.connected, watch.accepted, self._backend.handshake())
+        return moments(self._record, seen)
+
+    def _reached(self) -> str:
+        """The last stage that was reached, for a network that did not come back."""
+        assert self.restarted is not None
+        reached = [name for name, at in self._moments(self.restarted).milliseconds().items() if at is not None]
+        link = {True: "up", False: "down", None: "unknown"}[self._record.link_up]
+        return f"reached: {', '.join(reached) or 'nothing'}; the guest's link is {link}"
+
+    def _held(self) -> QemuFigures | None:
+        usage = self.usage
+        if "before" not in usage:
+            return None
+        before, after = usage["before"], usage.get("after", usage["before"])
+        start, end = usage.get("fault", before), usage.get("end of outage", before)
+        seconds = end.at - start.at
+        percent = 100 * (end.cpu - start.cpu) / seconds if seconds > 0 else 0.0
+        return QemuFigures(before.fds, after.fds, before.rss_kib, after.rss_kib, round(percent, 1))
+
+    def _usage(self) -> _Usage:
+        assert self.vm is not None
+        try:
+            process = self.vm.process
+            with process.oneshot():
+                times = process.cpu_times()
+                cpu = times.user + times.system
+                return _Usage(process.num_fds(), process.memory_info().rss // 1024, cpu, time.monotonic())
+        except psutil.Error as error:
+            self.vm.check_soon()
+            raise Broken(f"QEMU's figures can't be read: {error}") from error
+
+    def _arguments(self, runtime: Path, socket: Path) -> QemuArguments:
+        options = self.options
+        return QemuArguments(
+            qemu=self.qemu,
+            guest=self.guest,
+            vhost=socket,
+            qmp=checked(runtime / "qmp.sock"),
+            probe=checked(runtime / "probe.sock"),
+            console=self.folder / "console.log",
+            chardev=self.scheme.chardev,
+            neighbour=options.neighbour,
+            interval_us=options.interval_us,
+            accel=options.accel,
+            machine=options.machine,
+            vectors=options.vectors,
+            append=options.append,
+            memory_dir=memory_folder(QemuArguments.memory_mib),
+        )
+
+    @property
+    def _backend(self) -> Backend:
+        assert self.backend is not None
+        return self.backend
+
+    @property
+    def _record(self) -> ProbeRecord:
+        assert self.vm is not None
+        return self.vm.record
+
+    @property
+    def _watch(self) -> SocketWatch:
+        assert self.watch is not None
+        return self.watch

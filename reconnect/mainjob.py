@@ -1,0 +1,136 @@
+"""The main job from end to end: choose a stack, build what is missing, run the cells, report.
+
+This is the only place that knows both the toolchain and the lab.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconnect.config import Component, Config
+from reconnect.console import say, step
+from reconnect.errors import ConfigError, VerdictError
+from reconnect.lab import cells as selection
+from reconnect.lab.accel import check_accelerator
+from reconnect.lab.arguments import NEIGHBOURS
+from reconnect.lab.binaries import Binaries, Qemu
+from reconnect.lab.guest import Guest, build_guest
+from reconnect.lab.results import ComponentInfo, RunResult, StackInfo
+from reconnect.lab.run import new_run_id, run_cells
+from reconnect.lab.scenario import Options
+from reconnect.suggest import unknown
+from reconnect.toolchain import building, guestpackages
+from reconnect.toolchain.building import Built
+from reconnect.toolchain.choice import Choice, choose
+from reconnect.toolchain.fetching import fetch_all
+from reconnect.toolchain.series import BASELINE, PATCHED
+from reconnect.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The words of the command line; empty ones stand for the defaults of :func:`reconnect.lab.cells.select`."""
+
+    stack: str = "auto"
+    scheme: str = ""
+    backend: str = ""
+    fault: str = ""
+    repeat: int = 1
+    neighbour: str = "permanent"
+    accel: str = "tcg"
+
+
+def run(workspace: Workspace, config: Config, wish: Wish) -> RunResult:
+    """Run the main job.
+
+    :raises VerdictError: a cell did not show what it had to show; results and reports are written all the same.
+    :raises ReconnectError: see the steps; a wrong word is refused before any work.
+    """
+    cells = selection.select(wish.scheme, wish.backend, wish.fault, wish.repeat)
+    if wish.neighbour not in NEIGHBOURS:
+        raise unknown("neighbour", wish.neighbour, NEIGHBOURS, "--neighbour")
+    check_accelerator(wish.accel)
+    for name in {cell.backend for cell in cells}:
+        selection.BACKENDS[name].require()
+    choice = choose(workspace, config, wish.stack)
+    say(f"stack {choice.stack.name}: {choice.why}")
+    component = config.component(choice.stack.qemu)
+    fetch_all(workspace, [component], guest=config.guest)
+    guest = guest_image(workspace, config)
+    builds = building.build(workspace, component)
+    out_dir = _results_folder(workspace)
+    result = run_cells(
+        cells,
+        binaries(component, builds),
+        guest,
+        _stack_info(choice, builds[PATCHED]),
+        out_dir,
+        Options(neighbour=wish.neighbour, accel=wish.accel),
+    )
+    if not result.good:
+        bad = [cell for cell in result.cells if cell.verdict != "pass"]
+        raise VerdictError(
+            f"{len(bad)} of {len(result.cells)} cells did not show what they had to",
+            why="\n".join(f"{cell.name}: {cell.why}" for cell in bad),
+            hint="\n".join(f"look in {out_dir / cell.name}" for cell in bad),
+        )
+    return result
+
+
+def guest_image(workspace: Workspace, config: Config) -> Guest:
+    """The test guest, made from its packages where it isn't there yet."""
+    debs = guestpackages.fetch(workspace, config.guest)
+    with step("guest image") as current:
+        guest = build_guest(debs.kernel, debs.busybox, workspace.guest)
+        current.done(f"kernel {guest.kernel_version}")
+    return guest
+
+
+def binaries(component: Component, builds: dict[str, Built]) -> Binaries:
+    """What the lab is given of the two builds.
+
+    :raises ConfigError: the series has no baseline part, so there is nothing to compare with.
+    """
+    if BASELINE not in builds:
+        raise ConfigError(
+            f"the series {component.series} has no '# feature' line: there is no baseline to compare with"
+        )
+    return Binaries(_qemu(component, builds[BASELINE]), _qemu(component, builds[PATCHED]))
+
+
+def _qemu(component: Component, built: Built) -> Qemu:
+    return Qemu(
+        name=component.name,
+        version=built.version,
+        binary=built.product,
+        # An absolute folder of stacks.toml stays as it is: joining replaces the prefix.
+        data=tuple(built.prefix / folder for folder in component.build.firmware),
+        commit=built.commit,
+        series=built.series,
+        tree=built.tree,
+    )
+
+
+def _stack_info(choice: Choice, qemu: Built) -> StackInfo:
+    facts = ComponentInfo(qemu.version, qemu.commit, qemu.series, qemu.tree)
+    return StackInfo(choice.stack.name, choice.chosen, choice.why, {"qemu": facts})
+
+
+def _results_folder(workspace: Workspace) -> Path:
+    """A new folder for the run, and ``latest`` pointing to it."""
+    workspace.results.mkdir(parents=True, exist_ok=True)
+    run_id = new_run_id()
+    number = 1
+    # Two runs may begin in one second.
+    while True:
+        folder = workspace.results / (run_id if number == 1 else f"{run_id}-{number}")
+        try:
+            folder.mkdir()
+            break
+        except FileExistsError:
+            number += 1
+    partial = workspace.results / f".latest-{folder.name}"
+    partial.symlink_to(folder.name)
+    partial.replace(workspace.results / "latest")
+    return folder

@@ -1,0 +1,1 @@
+"""Results in; tables, JUnit and pages out. Reads what results.json holds and nothing else."""

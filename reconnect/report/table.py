@@ -1,0 +1,74 @@
+"""The table in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from reconnect import console
+from reconnect.lab.results import FILE, CellResult, RunResult
+
+STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "skip": "yellow", "blocked": "yellow"}
+
+
+def show(result: RunResult, folder: Path) -> None:
+    """Print the table, why each cell failed and where to look, and a last line that counts.
+
+    :param folder: the run's folder.
+    """
+    console.say(title(result), "bold")
+    console.out.print(table(result), soft_wrap=False)
+    for line in remarks(result, folder):
+        console.say(line)
+    console.say(f"results: {folder / FILE}")
+    console.say(result.summary, "bold green" if result.good else "bold red")
+
+
+def table(result: RunResult) -> Table:
+    """The cells, one a row: not wider than 80 columns, where there is no terminal to ask for its width."""
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, pad_edge=False)
+    for heading in ("scheme", "fault", "#", "backend", "expected", "verdict"):
+        grid.add_column(heading, no_wrap=True)
+    for heading in ("outage", "recovery", "lost", "connections"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    for cell in result.cells:
+        grid.add_row(*_row(cell))
+    return grid
+
+
+def title(result: RunResult) -> str:
+    """The stack with the versions that were tested, and why it was chosen."""
+    versions = ", ".join(f"{role} {facts.version}" for role, facts in result.stack.components.items())
+    why = f" ({result.stack.why})" if result.stack.why else ""
+    return f"stack {result.stack.name}: {versions}{why}"
+
+
+def remarks(result: RunResult, folder: Path) -> list[str]:
+    """Under the table: why a cell has no pass, and where its logs are."""
+    lines = []
+    for cell in result.cells:
+        if cell.verdict != "pass":
+            lines.append(f"{cell.name}: {cell.verdict}: {cell.why}")
+            lines.append(f"    look in {folder / cell.name}")
+    return lines
+
+
+def _row(cell: CellResult) -> list[str]:
+    return [
+        cell.scheme,
+        cell.fault,
+        str(cell.repeat),
+        cell.backend,
+        cell.expected,
+        f"[{STYLES[cell.verdict]}]{cell.verdict}[/]",
+        _milliseconds(cell.outage_ms),
+        _milliseconds(cell.recovery_ms),
+        f"{cell.probes_lost}/{cell.probes_sent}",
+        str(cell.connections),
+    ]
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f} ms"
