@@ -15,6 +15,9 @@ from reconnect.suggest import unknown
 
 RECIPES = ("autotools", "meson")
 PROGRAMS = ("qemu", "libvirt")
+ANYWHERE = Path("/usr/local")
+"""The prefix that relocatable programs are configured for; nothing is installed there."""
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -64,6 +67,8 @@ class Build:
     :param configure: options of the configure step; ``{meson}``, ``{ninja}`` and ``{prefix}`` stand for paths.
     :param targets: what to compile; nothing means all.
     :param install: further words of the install command.
+    :param relocatable: the program finds its files from where it lies. It is then configured for :data:`ANYWHERE`,
+        so that what it compiles to doesn't depend on the checkout's path, and checkouts share the compiler cache.
     :param firmware: folders with the firmware that the program loads, absolute or below the install prefix.
     :param products: files below the install prefix that must exist after the install.
     :param disk_mib: free disk in MiB that source, objects and install take.
@@ -77,6 +82,7 @@ class Build:
     prepare: tuple[tuple[str, ...], ...] = ()
     targets: tuple[str, ...] = ()
     install: tuple[str, ...] = ()
+    relocatable: bool = False
     firmware: tuple[str, ...] = ()
 
 

@@ -16,7 +16,8 @@ class CellFailure(Exception):
 
     def __init__(self, what: str, details: Sequence[str] = ()) -> None:
         super().__init__(what)
-        self.what = " ".join(what.split())
+        # One line, and nothing in it that a terminal or XML would stumble over: it may quote a guest's console.
+        self.what = "".join(c if c.isprintable() else "?" for c in " ".join(what.split()))
         self.details = tuple(details)
 
     def __str__(self) -> str:

@@ -54,11 +54,11 @@ def _case(cell: CellResult, result: RunResult) -> Element:
         },
     )
     if cell.verdict in ("skip", "blocked"):
-        SubElement(case, "skipped", {"message": f"{cell.verdict}: {cell.why}"})
+        SubElement(case, "skipped", {"message": _clean(f"{cell.verdict}: {cell.why}")})
     elif cell.verdict != "pass":
         tag = "error" if cell.verdict == "error" else "failure"
-        broken = SubElement(case, tag, {"message": cell.why, "type": cell.verdict})
-        broken.text = "\n".join([cell.why, "logs, beside results.json:", *cell.logs])
+        broken = SubElement(case, tag, {"message": _clean(cell.why), "type": cell.verdict})
+        broken.text = "\n".join([_clean(cell.why), "logs, beside results.json:", *cell.logs])
     figures = SubElement(case, "system-out")
     figures.text = "\n".join(
         [
@@ -68,6 +68,11 @@ def _case(cell: CellResult, result: RunResult) -> Element:
         ]
     )
     return case
+
+
+def _clean(text: str) -> str:
+    """Text without the characters that XML 1.0 can't hold, however they are written."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _seconds(cells: tuple[CellResult, ...]) -> float:

@@ -72,7 +72,18 @@ def checkout(tree: Path, commit: str) -> bool:
     force = ["--force"] if unfinished.exists() or not head else []
     unfinished.touch()
     (tree / ".git/index.lock").unlink(missing_ok=True)
-    git("checkout", "--quiet", *force, "--detach", commit, cwd=tree)
+    try:
+        git("checkout", "--quiet", *force, "--detach", commit, cwd=tree)
+    except CommandError as error:
+        files = [line.strip() for line in error.tail if line.startswith("\t")]
+        if not any("would be overwritten" in line for line in error.tail):
+            raise
+        unfinished.unlink()  # git refused before it changed anything
+        raise ConfigError(
+            f"{tree} has files of yours where the patches make files of that name: {', '.join(files)}",
+            why="the next step would overwrite them",
+            hint="move them elsewhere, or remove them",
+        ) from error
     unfinished.unlink()
     return True
 
@@ -117,8 +128,10 @@ def _refusal(series: Series, scratch: Path, error: CommandError) -> PatchError:
     output = "\n".join(error.tail)
     places = re.findall(r"error: patch failed: (\S+):(\d+)", output)
     places_text = ", ".join(f"{file} {_hunk(patch, file, int(line))}" for file, line in places)
-    missing = re.findall(r"error: (\S+): (does not exist in index|No such file or directory)", output)
-    places_text = places_text or ", ".join(f"{file} (the source has no such file)" for file, _ in missing)
+    missing = re.findall(r"error: (\S+): (?:does not exist in index|No such file or directory)", output)
+    places_text = places_text or ", ".join(f"{file} (the source has no such file)" for file in missing)
+    there = re.findall(r"error: (\S+): already exists in", output)
+    places_text = places_text or ", ".join(f"{file} (already exists in the source)" for file in there)
     return PatchError(
         f"{series.folder.name}/{patch.name} does not apply: {places_text or 'git am refused it'}",
         why=output,

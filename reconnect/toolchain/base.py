@@ -18,7 +18,7 @@ from reconnect.command import CommandError
 from reconnect.console import step
 from reconnect.errors import MachineError, SourceError
 from reconnect.toolchain.fetching import Fetched
-from reconnect.toolchain.gitrepo import DATE, HERMETIC, IDENTITY, git
+from reconnect.toolchain.gitrepo import DATE, HERMETIC, IDENTITY, git, open_repository
 from reconnect.toolchain.origins.git import Pin, check_deep
 
 BASE = "refs/reconnect/base"
@@ -62,11 +62,11 @@ def import_base(fetched: Fetched, tree: Path) -> str:
 
 def resolve(tree: Path, name: str) -> str:
     """The commit id that a name stands for in a repository, or nothing."""
-    with gitpython.Repo(tree) as repo:
-        try:
+    try:
+        with open_repository(tree) as repo:
             return str(repo.commit(name).hexsha)
-        except (ValueError, IndexError, gitpython.BadName, gitpython.GitCommandError):
-            return ""
+    except (ValueError, IndexError, gitpython.BadName, gitpython.GitError):
+        return ""
 
 
 def _from_git(fetched: Fetched, tree: Path) -> str:

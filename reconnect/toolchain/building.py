@@ -15,7 +15,7 @@ from pathlib import Path
 
 from reconnect import command
 from reconnect.command import CommandError, pasteable
-from reconnect.config import Component
+from reconnect.config import ANYWHERE, Component
 from reconnect.console import say, step
 from reconnect.errors import BuildError
 from reconnect.toolchain import applying, disk, stamp
@@ -105,8 +105,9 @@ def _variant(workspace: Workspace, patched: Patched, variant: str) -> Built:
     place = Place(
         source=_tree(workspace, component),
         objects=work / "objects",
-        # A baseline is compiled for the same prefix and then moved aside: QEMU finds its data from where it lies.
-        prefix=workspace.install(component.name, PATCHED),
+        # All variants share their objects, and so their configured prefix: a baseline that isn't relocatable can be
+        # looked at, but runs with the patched variant's files.
+        prefix=ANYWHERE if component.build.relocatable else workspace.install(component.name, PATCHED),
         destdir=work / f"stage-{variant}",
         programs=Path(sys.executable).parent,
         jobs=workspace.settings.jobs,
@@ -129,7 +130,8 @@ def _variant(workspace: Workspace, patched: Patched, variant: str) -> Built:
         return built
     done.unlink(missing_ok=True)
     disk.require(workspace.build, component.build.disk_mib // 2, f"building {component.name}")
-    with step(f"build {component.name} {variant} ({reason})") as current:
+    with step(f"build {component.name} {variant}") as current:
+        say(f"    {reason}")
         applying.checkout(place.source, built.commit)
         log = work / "logs" / f"{variant}.log"
         log.parent.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,11 @@ left out of everything but downloads, which need the user's proxies and certific
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
+
+import git as gitpython
 
 from reconnect import command
 from reconnect.command import Completed
@@ -21,7 +24,10 @@ DATE = "2016-12-15T12:00:00+00:00"
 HERMETIC = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_COUNT": "0",
+    "GIT_CONFIG_PARAMETERS": "",
     "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_DEFAULT_HASH": "sha1",
     "GIT_COMMITTER_NAME": IDENTITY["name"],
     "GIT_COMMITTER_EMAIL": IDENTITY["email"],
     "GIT_COMMITTER_DATE": DATE,
@@ -32,6 +38,31 @@ HERMETIC = {
 
 DOWNLOAD = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 """Environment of commands that talk to a server: never a prompt, messages that can be matched."""
+
+# git sets these for its hooks and aliases; called from one, we would read and write that repository, not our own.
+for _name in (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+):
+    os.environ.pop(_name, None)
+
+
+def open_repository(path: Path) -> gitpython.Repo:
+    """A repository to read with GitPython, whoever it belongs to (a container works on folders of the host's user).
+
+    :raises git.GitError: there is none, or it is broken.
+    """
+    repo = gitpython.Repo(path)
+    repo.git.update_environment(
+        GIT_CONFIG_COUNT="1", GIT_CONFIG_KEY_0="safe.directory", GIT_CONFIG_VALUE_0="*", LC_ALL="C"
+    )
+    return repo
 
 
 def git(

@@ -6,6 +6,7 @@ import abc
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from reconnect.deadline import Deadline
 from reconnect.lab.bell import Bell
@@ -83,7 +84,7 @@ class Backend(abc.ABC):
     def close(self) -> None:
         """End it. Never fails."""
 
-    def __enter__(self) -> Backend:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

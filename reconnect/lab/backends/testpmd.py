@@ -6,9 +6,11 @@ In the forwarding mode ``icmpecho`` it answers ARP and ping for any address, so 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,10 +23,10 @@ from reconnect.lab.child import Child
 from reconnect.lab.failure import Broken
 from reconnect.lab.faults import Fault
 from reconnect.lab.lines import Line, LineReader
+from reconnect.lab.stages import SocketWatch
 
 PROGRAM = "dpdk-testpmd"
 
-BOUND = "binding succeeded"
 CONNECTING = "vhost-user client: socket created"
 READY = "virtio is now ready for processing"
 NEW_CONNECTION = "new vhost user connection is"
@@ -43,6 +45,7 @@ class TestpmdArguments:
     :param socket: path of the vhost-user socket.
     :param client: testpmd connects to QEMU instead of listening.
     :param prefix: names its files in the runtime directory.
+    :param processors: those that its two threads (control, and a forwarder that polls) may run on.
     :param extra: more words for the application's part, for experiments.
     """
 
@@ -52,13 +55,18 @@ class TestpmdArguments:
     socket: Path
     client: bool
     prefix: str
+    processors: tuple[int, ...]
     extra: tuple[str, ...] = ()
 
     def argv(self) -> list[str]:
         """The whole command."""
         vdev = f"net_vhost0,iface={self.socket},queues=1,client={int(self.client)}"
+        # Two threads wherever we may run ourselves. Left alone, DPDK wants a processor of its own for each, numbered
+        # below 128: it would not start in a container with one.
+        threads = f"(0-1)@({','.join(map(str, self.processors))})"
         return [
             self.program,
+            *("--lcores", threads),
             *("--no-huge", "-m", "256", "--no-pci", "--file-prefix", self.prefix, "--vdev", vdev),
             "--",
             *("--forward-mode=icmpecho", "--auto-start", "--total-num-mbufs=4096", "--no-mlockall", "--nb-cores=1"),
@@ -100,10 +108,16 @@ class Testpmd(Backend):
 
     def start(self, deadline: Deadline) -> float:
         """See :meth:`Backend.start`."""
-        started = self.launch()
-        sign = BOUND if self.place.listens else CONNECTING
-        with self.bell.guarded(self.check):
-            self.bell.wait(lambda: self._now.lines.first(sign), deadline, "testpmd to get ready")
+        with ExitStack() as stack:
+            # "binding succeeded" in its log comes before it listens: whoever connects in between is refused.
+            watch = SocketWatch(self.place.socket, self.bell)
+            stack.callback(watch.close)
+            started = self.launch()
+            stack.enter_context(self.bell.guarded(self.check))
+            if self.place.listens:
+                self.bell.wait(lambda: watch.listening, deadline, "testpmd to listen")
+            else:
+                self.bell.wait(lambda: self._now.lines.first(CONNECTING), deadline, "testpmd to connect")
         return started
 
     def launch(self) -> float:
@@ -112,7 +126,12 @@ class Testpmd(Backend):
             self._remove_stale_socket()
         number = len(self._incarnations) + 1
         arguments = TestpmdArguments(
-            shutil.which(PROGRAM) or PROGRAM, self.place.socket, not self.place.listens, f"lab{number}", self._extra
+            program=shutil.which(PROGRAM) or PROGRAM,
+            socket=self.place.socket,
+            client=not self.place.listens,
+            prefix=f"lab{number}",
+            processors=tuple(sorted(os.sched_getaffinity(0))),
+            extra=self._extra,
         )
         # DPDK takes the first for root and for systemd's services, the second for everybody else.
         env = {"RUNTIME_DIRECTORY": str(self.place.scratch), "XDG_RUNTIME_DIR": str(self.place.scratch)}

@@ -18,7 +18,7 @@ import git as gitpython
 from reconnect.command import CommandError
 from reconnect.errors import SourceError
 from reconnect.settings import Premirror
-from reconnect.toolchain.gitrepo import DOWNLOAD, git
+from reconnect.toolchain.gitrepo import DOWNLOAD, git, open_repository
 
 MANIFEST = "reconnect.json"
 """File in a cached repository: where it came from, and the sizes of its packs at the time of the check."""
@@ -104,7 +104,7 @@ def check(pin: Pin, repository: Path) -> None:
     """
     try:
         sizes = json.loads((repository / MANIFEST).read_text(encoding="utf-8"))["sizes"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{repository} is not a finished download") from error
     if sizes != _sizes(repository):
         raise SourceError(f"the cached repository {repository} is cut short or was changed")
@@ -123,7 +123,13 @@ def check_deep(pin: Pin, repository: Path) -> None:
     try:
         git("fsck", "--full", "--no-dangling", "--no-progress", cwd=repository)
     except CommandError as error:
-        raise SourceError(f"the cached repository {repository} is damaged", why=str(error)) from error
+        # Without its manifest it is no finished download: the next fetch replaces it.
+        (repository / MANIFEST).unlink(missing_ok=True)
+        raise SourceError(
+            f"the cached repository {repository} is damaged",
+            why=str(error),
+            hint="run the same command again: it will be fetched anew",
+        ) from error
 
 
 def _fetch_pinned(pin: Pin, url: str, repository: Path, progress: Callable[[str], None]) -> None:
@@ -132,7 +138,9 @@ def _fetch_pinned(pin: Pin, url: str, repository: Path, progress: Callable[[str]
     for words in _attempts(pin, url):
         try:
             progress(f"{url}: {'one commit' if '--depth=1' in words else 'whole history'}")
-            git("fetch", "--quiet", "--no-tags", *words, cwd=repository, env=DOWNLOAD, timeout=3600)
+            # As one pack, however small, so that its size tells whether it is whole.
+            pack = ("-c", "fetch.unpackLimit=1")
+            git(*pack, "fetch", "--quiet", "--no-tags", *words, cwd=repository, env=DOWNLOAD, timeout=3600)
         except CommandError as error:
             failure = error
             if _unreachable(error):
@@ -153,8 +161,8 @@ def _attempts(pin: Pin, url: str) -> Iterator[list[str]]:
 
 
 def _verify(pin: Pin, repository: Path) -> None:
-    with gitpython.Repo(repository) as repo:
-        try:
+    try:
+        with open_repository(repository) as repo:
             if pin.tag and f"refs/tags/{pin.tag}" in {r.path for r in repo.tags}:
                 served = repo.git.rev_parse(f"refs/tags/{pin.tag}^{{commit}}")
                 if served != pin.commit:
@@ -165,8 +173,8 @@ def _verify(pin: Pin, repository: Path) -> None:
             elif pin.tag_object:
                 raise _Refused(f"has no tag {pin.tag}")
             repo.git.cat_file("-e", f"{pin.commit}^{{tree}}")
-        except gitpython.GitCommandError as error:
-            raise _Refused(f"has no commit {pin.commit}") from error
+    except gitpython.GitError as error:
+        raise _Refused(f"has no commit {pin.commit}") from error
 
 
 def _seal(repository: Path, url: str) -> None:
@@ -186,7 +194,8 @@ def _unreachable(error: CommandError) -> bool:
 
 
 def _reason(error: CommandError) -> str:
-    for line in error.tail:
+    for line, following in zip(error.tail, [*error.tail[1:], ""], strict=True):
         if line.startswith(("fatal:", "error:")):
-            return line.removeprefix("fatal: ").removeprefix("error: ")
+            said = line.removeprefix("fatal: ").removeprefix("error: ")
+            return f"{said} {following}" if said.endswith(":") else said
     return error.tail[-1] if error.tail else error.ending

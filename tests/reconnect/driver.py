@@ -1,0 +1,30 @@
+"""Runs one cell in a process of its own, for tests that interrupt it: driver.py PICKLE OUT."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import sys
+from pathlib import Path
+
+from reconnect.errors import INTERRUPTED
+from reconnect.lab.cells import select
+from reconnect.lab.results import ComponentInfo, StackInfo
+from reconnect.lab.run import run_cells
+
+
+def main() -> int:
+    """Run the cell; as ``tasks.py`` does, an interruption becomes an exit code."""
+    # A shell's background job begins with SIGINT ignored, and so do all below it: a CI runner may be one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    binaries, guest = pickle.loads(Path(sys.argv[1]).read_bytes())
+    stack = StackInfo("test", "named", "", {"qemu": ComponentInfo(binaries.patched.version, "", (), "")})
+    try:
+        result = run_cells(select("default"), binaries, guest, stack, Path(sys.argv[2]))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0 if result.good else 7
+
+
+if __name__ == "__main__":
+    sys.exit(main())

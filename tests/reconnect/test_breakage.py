@@ -1,0 +1,163 @@
+"""Cells that break: each is told apart from a verdict, says why, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from reconnect.lab.binaries import Binaries
+from reconnect.lab.cells import Cell
+from reconnect.lab.guest import Guest
+from reconnect.lab.results import CellResult, load
+from reconnect.lab.rundir import PREFIX, runtime_dir
+from reconnect.lab.scenario import Options, run_cell
+
+DRIVER = Path(__file__).with_name("driver.py")
+
+
+def _until(condition: Callable[[], object], seconds: float, what: str) -> None:
+    """Poll: across processes there is no event to wait for."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.02)
+
+
+def _run(scheme: str, binaries: Binaries, guest: Guest, folder: Path, options: Options) -> CellResult:
+    cell = Cell(scheme, "testpmd", "crash")
+    return run_cell(cell, binaries, guest, folder / cell.name, options)
+
+
+@pytest.fixture
+def short_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A TMPDIR of our own: all that a run leaves is in it, and all its processes name it."""
+    with tempfile.TemporaryDirectory(prefix="t-") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr("tempfile.tempdir", None)
+        yield Path(folder)
+
+
+def _processes_of(folder: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        words = process.info["cmdline"] or []
+        if process.info["status"] != psutil.STATUS_ZOMBIE and any(f"{folder}/{PREFIX}" in word for word in words):
+            found.append(process)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("append", "panic"),
+    [("rdinit=/nonexistent", "VFS"), ("reconnect.interval=5", "Attempted to kill init")],
+    ids=["no init", "init fails"],
+)
+def test_a_guest_that_panics_ends_the_cell_at_once(
+    binaries: Binaries, guest: Guest, tmp_path: Path, short_tmp: Path, append: str, panic: str
+) -> None:
+    """Steps: boot a guest whose init does not exist, or ends.
+
+    Verify: an error, not a timeout; it quotes the panic, and the console's last lines are kept.
+    """
+    result = _run("default", binaries, guest, tmp_path, Options(append=append))
+    assert result.verdict == "error"
+    assert result.why.startswith("the guest panicked: ")
+    assert panic in result.why
+    assert "Kernel panic" in (tmp_path / "default-testpmd-crash-1/failure.txt").read_text(encoding="utf-8")
+    assert not list(short_tmp.iterdir())
+    assert not _processes_of(short_tmp)
+
+
+def test_a_qemu_that_crashes_is_not_a_dead_network(
+    binaries: Binaries, guest: Guest, tmp_path: Path, short_tmp: Path
+) -> None:
+    """Steps: in a baseline's cell, send SIGSEGV to QEMU while its network is watched to be dead.
+
+    Verify: an error that names the signal: nothing answered, and yet it is no pass.
+    """
+    folder = tmp_path / "baseline-testpmd-crash-1"
+
+    def crash() -> None:
+        _until((folder / "testpmd-2.log").exists, 120, "the backend's second start")
+        for process in _processes_of(short_tmp):
+            if process.name().startswith("qemu"):
+                process.send_signal(signal.SIGSEGV)
+
+    thread = threading.Thread(target=crash, daemon=True)
+    thread.start()
+    result = _run("baseline", binaries, guest, tmp_path, Options())
+    thread.join(10)
+    assert result.verdict == "error"
+    assert "QEMU ended by itself with signal SIGSEGV" in result.why
+    assert not list(short_tmp.iterdir())
+
+
+def test_a_qemu_that_does_not_start_is_quoted(
+    binaries: Binaries, guest: Guest, tmp_path: Path, short_tmp: Path
+) -> None:
+    """Steps: ask QEMU for a machine that it doesn't know.
+
+    Verify: an error at once, with what QEMU said.
+    """
+    started = time.monotonic()
+    result = _run("default", binaries, guest, tmp_path, Options(machine="abacus"))
+    assert result.verdict == "error"
+    assert "exit code 1" in result.why
+    assert "nsupported machine type" in (tmp_path / "default-testpmd-crash-1/failure.txt").read_text(encoding="utf-8")
+    assert time.monotonic() - started < 60
+
+
+@pytest.fixture
+def driver(binaries: Binaries, guest: Guest, tmp_path: Path, short_tmp: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that runs a cell, at the moment when its guest's probes are answered."""
+    (tmp_path / "given").write_bytes(pickle.dumps((binaries, guest)))
+    out = tmp_path / "run"
+    argv = [sys.executable, str(DRIVER), str(tmp_path / "given"), str(out)]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        try:
+            log = out / "default-testpmd-crash-1" / "probe.log"
+            _until(lambda: log.exists() and " a " in log.read_text(encoding="utf-8"), 120, "an answered probe")
+            assert len(_processes_of(short_tmp)) == 2
+            yield process
+        finally:
+            process.kill()
+
+
+def test_ctrl_c_leaves_nothing(driver: subprocess.Popen[bytes], tmp_path: Path, short_tmp: Path) -> None:
+    """Steps: SIGINT to a process that runs a cell.
+
+    Verify: it ends with 130; no process, socket, temporary folder or memory file is left; the results are written.
+    """
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(30) == 130
+    assert not _processes_of(short_tmp)
+    assert not list(short_tmp.iterdir())
+    assert not [name for name in os.listdir("/dev/shm") if name.startswith("qemu_back")]  # noqa: PTH208
+    (cell,) = load(tmp_path / "run").cells
+    assert (cell.verdict, cell.why) == ("error", "interrupted")
+    assert (tmp_path / "run" / "junit.xml").is_file()
+
+
+def test_a_killed_run_is_swept_by_the_next(driver: subprocess.Popen[bytes], tmp_path: Path, short_tmp: Path) -> None:
+    """Steps: SIGKILL to a process that runs a cell; start another run.
+
+    Verify: its QEMU and its backend die with it; the folder that it could not remove is gone with the next start.
+    """
+    driver.kill()
+    driver.wait(10)
+    _until(lambda: not _processes_of(short_tmp), 10, "QEMU and testpmd to die")
+    (left,) = short_tmp.glob(f"{PREFIX}*")
+    assert any(path.is_socket() for path in left.iterdir())
+    with runtime_dir():
+        assert not left.exists()
+    assert not list(short_tmp.iterdir())

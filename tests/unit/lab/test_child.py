@@ -1,0 +1,117 @@
+"""Processes, and waits for what they do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from reconnect.deadline import Deadline
+from reconnect.lab.bell import Bell
+from reconnect.lab.child import Child
+from reconnect.lab.failure import Broken, Wrong
+
+PARENT = """
+import subprocess, sys
+from reconnect.lab.bell import Bell
+from reconnect.lab.child import Child
+print(Child("sleeper", ["sleep", "600"], Bell(), subprocess.DEVNULL).pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "ending"), [("exit 3", "exit code 3"), ("kill -SEGV $$", "signal SIGSEGV"), ("true", "exit code 0")]
+)
+def test_an_end_is_an_event_with_its_reason(script: str, ending: str) -> None:
+    """Verify: a wait returns when the process ends, and says how it ended."""
+    bell = Bell()
+    child = Child("shell", ["sh", "-c", script], bell, subprocess.DEVNULL)
+    assert child.wait(Deadline(10), "the shell's end") >= child.started
+    assert child.ending == ending
+
+
+def test_a_child_that_ignores_sigterm_is_ended(tmp_path: Path) -> None:
+    """Steps: a shell that ignores SIGTERM and has a child of its own; kill it.
+
+    Verify: it is gone; a second time does no harm.
+    """
+    child = Child("shell", ["sh", "-c", "trap '' TERM; sleep 600"], Bell(), subprocess.DEVNULL)
+    child.kill()
+    assert child.returncode == -signal.SIGKILL
+    child.kill()
+    child.close()
+
+
+def test_close_ends_the_whole_group() -> None:
+    """Verify: what a child started is ended with it."""
+    child = Child("shell", ["sh", "-c", "sleep 600 & echo $!; wait"], Bell(), subprocess.PIPE)
+    grandchild = int(child.stream.readline())
+    child.close()
+    child.stream.close()
+    assert child.ending == "signal SIGTERM"
+    assert not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
+
+
+def test_children_of_a_killed_harness_die() -> None:
+    """Steps: a process starts a child and is killed with SIGKILL.
+
+    Verify: the child is gone within seconds.
+    """
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdin=-1, stdout=-1, text=True) as parent:
+        assert parent.stdout
+        pid = int(parent.stdout.readline())
+        pidfd = os.pidfd_open(pid)
+        parent.kill()
+        parent.wait(10)
+    bell = Bell()
+
+    def watch() -> None:
+        import select
+
+        select.select([pidfd], [], [])
+        bell.ring()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    bell.wait(lambda: not watcher.is_alive() or not psutil.pid_exists(pid), Deadline(10), "the child's end")
+    os.close(pidfd)
+
+
+def test_a_guard_ends_any_wait() -> None:
+    """Steps: wait for what never comes; a guard objects when another thread rings.
+
+    Verify: the guard's error comes out at once, from a wait and from a pause; outside of the block it is silent.
+    """
+    bell = Bell()
+    dead = threading.Event()
+
+    def guard() -> None:
+        if dead.is_set():
+            raise Broken("QEMU ended by itself")
+
+    def die() -> None:
+        dead.set()
+        bell.ring()
+
+    threading.Timer(0.05, die).start()
+    with bell.guarded(guard):
+        with pytest.raises(Broken, match="QEMU ended"):
+            bell.wait(lambda: None, Deadline(30), "what never comes")
+        with pytest.raises(Broken, match="QEMU ended"):
+            bell.pause(Deadline(30))
+    bell.pause(Deadline(0.01))
+
+
+def test_a_wait_that_is_too_long_says_what_for() -> None:
+    """Verify: the deadline's seconds, the thing, and the kind of failure that was asked for."""
+    with pytest.raises(Wrong, match=r"waited 0 s for the moon") as caught:
+        Bell().wait(lambda: None, Deadline(0.01), "the moon", Wrong)
+    assert caught.value.verdict == "fail"
+    assert Broken("x").verdict == "error"

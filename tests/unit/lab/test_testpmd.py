@@ -1,0 +1,133 @@
+"""The backend testpmd, really started (without a guest)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconnect.deadline import Deadline
+from reconnect.errors import MachineError
+from reconnect.lab import procunix
+from reconnect.lab.backends import Place
+from reconnect.lab.backends.testpmd import PROGRAM, USUAL_CAUSES, Testpmd
+from reconnect.lab.bell import Bell
+from reconnect.lab.failure import Broken
+from reconnect.lab.faults import FAULTS, Fault
+from reconnect.lab.rundir import runtime_dir
+
+pytestmark = pytest.mark.skipif(not shutil.which(PROGRAM), reason=f"{PROGRAM} is not installed: apt: dpdk-dev")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    with runtime_dir() as runtime:
+        yield Place(runtime / "vhost.sock", True, runtime, tmp_path)
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=lambda fault: fault.name)
+def test_it_comes_back_after_each_fault(place: Place, fault: Fault) -> None:
+    """Steps: start it, commit the fault, start it again.
+
+    Verify: it listens, is really gone, and listens again at the same path; two logs tell of two incarnations.
+    """
+    with Testpmd(place, Bell()) as backend:
+        backend.start(Deadline(30))
+        assert procunix.listens(place.socket)
+        at = backend.inflict(fault, Deadline(15))
+        assert at > 0
+        assert not procunix.listens(place.socket)
+        backend.check()
+        backend.start(Deadline(30))
+        assert procunix.listens(place.socket)
+        assert backend.connections() == 0
+        assert backend.handshake() is None
+    assert not procunix.listens(place.socket)
+    assert sorted(p.name for p in place.logs.glob("*.log")) == ["testpmd-1.log", "testpmd-2.log"]
+
+
+def test_a_crash_leaves_a_socket_that_the_next_start_removes(place: Place) -> None:
+    """Verify: the stale socket is there after the crash, and is no obstacle."""
+    with Testpmd(place, Bell()) as backend:
+        backend.start(Deadline(30))
+        backend.inflict(FAULTS["crash"], Deadline(15))
+        assert stat.S_ISSOCK(place.socket.stat().st_mode)
+        backend.start(Deadline(30))
+
+
+def test_a_socket_that_somebody_listens_at_is_not_taken_away(place: Place) -> None:
+    """Steps: somebody else listens at the path; start.
+
+    Verify: it refuses, and the other's socket stays.
+    """
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(place.socket))
+        other.listen(1)
+        with Testpmd(place, Bell()) as backend, pytest.raises(Broken, match="something else listens"):
+            backend.start(Deadline(30))
+        assert procunix.listens(place.socket)
+
+
+def test_a_backend_that_does_not_start_says_why(place: Place) -> None:
+    """Steps: start the real testpmd with an option that it doesn't know.
+
+    Verify: long before the deadline: its exit code, its own complaint, its last lines and the usual causes.
+    """
+    deadline = Deadline(60)
+    with (
+        Testpmd(place, Bell(), ("--no-such-option",)) as backend,
+        pytest.raises(Broken, match="unrecognized option '--no-such-option'") as caught,
+    ):
+        backend.start(deadline)
+    assert "exit code 1" in caught.value.what
+    assert USUAL_CAUSES in caught.value.details
+    assert deadline.remaining > 30
+
+
+def test_a_backend_that_ends_later_is_noticed(place: Place) -> None:
+    """Steps: start it; end its process behind its back.
+
+    Verify: a wait for something else ends at once and says so.
+    """
+    bell = Bell()
+    with Testpmd(place, bell) as backend:
+        backend.start(Deadline(30))
+        backend._now.child.send(FAULTS["crash"].signal)
+        with bell.guarded(backend.check), pytest.raises(Broken, match="testpmd ended by itself with signal SIGKILL"):
+            bell.wait(lambda: None, Deadline(30), "something else")
+
+
+def test_a_client_waits_for_its_server(place: Place) -> None:
+    """Verify: as a client it is ready when it tries to connect, without anybody who listens."""
+    with Testpmd(Place(place.socket, False, place.scratch, place.logs), Bell()) as backend:
+        backend.start(Deadline(30))
+        assert not place.socket.exists()
+        assert backend.connections() == 0
+
+
+def test_one_processor_is_enough(place: Place) -> None:
+    """Steps: allow ourselves one processor, as a small container does; start it.
+
+    Verify: it starts: left alone, DPDK wants one for each of its two threads.
+    """
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        with Testpmd(place, Bell()) as backend:
+            backend.start(Deadline(30))
+            assert procunix.listens(place.socket)
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def test_a_machine_without_testpmd_is_told_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Verify: exit code 6 and the packages."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MachineError, match=PROGRAM) as caught:
+        Testpmd.require()
+    assert "dpdk-dev" in caught.value.hint
