@@ -21,9 +21,16 @@ from debian.debian_support import Version
 from reconnect import command
 from reconnect.command import CommandError
 from reconnect.errors import MachineError, SourceError
+from reconnect.toolchain.lock import exclusive
 from reconnect.workspace import Workspace
 
 ETC = Path("/etc/apt")
+_TRUST = re.compile(r"trusted|allow-insecure|allow-weak|allow-downgrade-to-insecure", re.IGNORECASE)
+"""Options of an entry that turn the verification of its signatures off or down."""
+
+_NO = ("no", "false", "without", "off", "disable", "0")
+"""The words that apt takes for "no"."""
+
 MANIFEST = "manifest.json"
 """Names the files of a finished download with their sizes and SHA-256, as the signed index gave them."""
 
@@ -56,6 +63,8 @@ class Apt:
             "-oDir::Etc::sourcelist=/dev/null",
             f"-oDir::Etc::sourceparts={state}/sources.list.d",
             "-oAcquire::AllowInsecureRepositories=false",
+            "-oAcquire::AllowWeakRepositories=false",
+            "-oAcquire::AllowDowngradeToInsecureRepositories=false",
             "-oAPT::Get::AllowUnauthenticated=false",
             # The _apt user can't reach a cache in somebody's home; downloads are verified either way.
             "-oAPT::Sandbox::User=root",
@@ -69,11 +78,16 @@ class Apt:
         """
         if self._updated:
             return
+        # apt itself refuses to wait for the lock of its lists.
+        with exclusive(self.state, "apt-get update"):
+            self._update()
+        self._updated = True
+
+    def _update(self) -> None:
         for sub in ("state/lists/partial", "lists/partial", "cache/archives/partial", "sources.list.d"):
             (self.state / sub).mkdir(parents=True, exist_ok=True)
         write_sources(self.etc, self.state / "sources.list.d")
         self._run(["apt-get", *self.options(), "-q", "update", "--error-on=any"], "apt could not read its indexes")
-        self._updated = True
 
     def source_versions(self, package: str) -> list[Sources]:
         """All versions of a source package that the machine's Debian mirror serves, newest last."""
@@ -151,16 +165,16 @@ def verified(folder: Path) -> dict[str, str]:
         for name, digest in manifest["files"].items():
             if _sha256(folder / name) != digest:
                 raise SourceError(f"{folder / name} is not what was downloaded: it is cut short or was changed")
-    except (OSError, ValueError, KeyError) as error:
+        return {"package": manifest["package"], "version": manifest["version"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SourceError(f"the download in {folder} is not whole: {error}") from error
-    return {"package": manifest["package"], "version": manifest["version"]}
 
 
 def write_sources(etc: Path, into: Path) -> None:
     """Derive a private sources list from the machine's own.
 
-    Each entry of type ``deb`` or ``deb-src`` is written with both types. Disabled entries stay out; ``trusted`` is
-    dropped.
+    Each entry of type ``deb`` or ``deb-src`` is written with both types. Disabled entries and CD-ROMs stay out;
+    options that turn verification off are dropped.
 
     :raises SourceError: no entry is left.
     """
@@ -184,8 +198,8 @@ def write_sources(etc: Path, into: Path) -> None:
 def _one_line_entries(text: str) -> Iterable[str]:
     for line in text.splitlines():
         entry = re.fullmatch(r"\s*deb(?:-src)?\s+(?:\[(.*?)\]\s+)?([^#]+?)\s*(?:#.*)?", line)
-        if entry:
-            kept = " ".join(o for o in (entry[1] or "").split() if not o.lower().startswith("trusted="))
+        if entry and not entry[2].startswith("cdrom:"):
+            kept = " ".join(o for o in (entry[1] or "").split() if not _TRUST.match(o))
             options = f"[{kept}] " if kept else ""
             for kind in ("deb", "deb-src"):
                 yield f"{kind} {options}{entry[2]}"
@@ -193,11 +207,13 @@ def _one_line_entries(text: str) -> Iterable[str]:
 
 def _deb822_entries(text: str) -> Iterable[str]:
     for paragraph in Deb822.iter_paragraphs(text.encode(), use_apt_pkg=False):
-        if not paragraph or paragraph.get("Enabled", "yes").lower() in ("no", "false", "0", "off"):
+        if not paragraph or paragraph.get("Enabled", "yes").strip().lower() in _NO:
+            continue
+        if paragraph.get("URIs", "").startswith("cdrom:"):
             continue
         paragraph["Types"] = "deb deb-src"
-        if "Trusted" in paragraph:
-            del paragraph["Trusted"]
+        for option in [name for name in paragraph if _TRUST.match(name)]:
+            del paragraph[option]
         yield paragraph.dump()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -19,12 +20,16 @@ def clean(workspace: Workspace, *, cache: bool) -> None:
     """
     if cache:
         _require_tag(workspace.settings.cache)
-    for work in sorted((workspace.build / "work").glob("*/lock")):
+    work = workspace.build / "work"
+    for folder in sorted(p for p in work.glob("*") if p.is_dir()):
         # A build that is under way keeps its folder until it has ended.
-        with exclusive(work.parent, "clean"):
-            shutil.rmtree(work.parent)
-    for path in sorted(workspace.build.glob("*")):
-        _remove(path)
+        with exclusive(folder, "clean"):
+            shutil.rmtree(folder)
+    for path in sorted(workspace.build.glob("[!.]*")):
+        if path != work:
+            _remove(path)
+    with contextlib.suppress(OSError):  # a build has begun since
+        work.rmdir()
     say(f"removed what was below {workspace.build}")
     if cache and workspace.settings.cache.exists():
         shutil.rmtree(workspace.settings.cache)

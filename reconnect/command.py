@@ -82,15 +82,23 @@ def end_group(process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) ->
 
     :param grace: seconds between the two signals.
     """
-    for sig in (signal.SIGTERM, signal.SIGKILL):
-        # The group can outlive its leader (a make that died before its compilers), so signal it in any case.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, sig)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(grace)
-            if sig is signal.SIGTERM and not _group_alive(process.pid):
-                return
-    process.wait()
+    try:
+        for sig in (signal.SIGTERM, signal.SIGKILL):
+            # The group can outlive its leader (a make that died before its compilers), so signal it in any case.
+            _signal_group(process, sig)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(grace)
+                if sig is signal.SIGTERM and not _group_alive(process.pid):
+                    return
+        process.wait()
+    except BaseException:  # Ctrl-C again, while we wait
+        _signal_group(process, signal.SIGKILL)
+        raise
+
+
+def _signal_group(process: subprocess.Popen[bytes], sig: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, sig)
 
 
 def run(

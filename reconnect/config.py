@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,11 @@ PROGRAMS = ("qemu", "libvirt")
 ANYWHERE = Path("/usr/local")
 """The prefix that relocatable programs are configured for; nothing is installed there."""
 
+PLACEHOLDERS = ("meson", "ninja", "prefix")
+"""What configure options may hold in braces; :func:`reconnect.toolchain.recipes.options` fills it in."""
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]*")
 
 
 @dataclass(frozen=True)
@@ -196,6 +201,8 @@ def _named(tables: dict[str, object], key: str, path: Path) -> list[tuple[str, o
 
 
 def _component(name: str, table: object, where: str, patches: Path) -> Component:
+    if not _NAME.fullmatch(name):  # it becomes a folder, a git ref, and a word between commas
+        raise ConfigError(f"{where}: {name!r} is not a name", hint="use letters, digits, and . + _ - within")
     component = typed.read(Component, table, where, name=name)
     if component.program not in PROGRAMS:
         raise unknown("program", component.program, PROGRAMS, where)
@@ -209,10 +216,29 @@ def _component(name: str, table: object, where: str, patches: Path) -> Component
                 raise ConfigError(f"{where}: commit {what.commit!r} is not a commit id of 40 hexadecimal digits")
             if not what.origins:
                 raise ConfigError(f"{where}: origins is empty", hint="name at least one URL")
+        if tag_object := component.git.tag_object:
+            if not _COMMIT.fullmatch(tag_object):
+                raise ConfigError(f"{where}: {tag_object!r} is not the id of a tag object of 40 hexadecimal digits")
+            if not component.git.tag:
+                raise ConfigError(f"{where}: tag_object without tag", hint="name the tag whose object it is")
+    if not component.build.products:
+        raise ConfigError(f"{where}: build.products is empty", hint="name the program first, then what it needs")
+    for option in component.build.configure:
+        _check_placeholders(option, f"{where} build.configure")
     if not (patches / component.series / "series").is_file():
         known = [p.parent.name for p in patches.glob("*/series")]
         raise unknown("series", component.series, known, where)
     return component
+
+
+def _check_placeholders(option: str, where: str) -> None:
+    try:
+        names = [name for _, name, _, _ in string.Formatter().parse(option) if name is not None]
+    except ValueError as error:
+        raise ConfigError(f"{where}: {option!r}: {error}", hint="write {{ and }} for braces") from error
+    for name in names:
+        if name not in PLACEHOLDERS:
+            raise unknown("placeholder", name, PLACEHOLDERS, where)
 
 
 def _stack(name: str, table: object, where: str, components: Mapping[str, Component]) -> Stack:

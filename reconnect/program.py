@@ -22,10 +22,14 @@ class Program(InvokeProgram):
         """Invoke's own, with usage errors told from bugs."""
         self._checked(super().parse_tasks)
 
+    def parse_cleanup(self) -> None:
+        """Invoke's own, with usage errors told from bugs."""
+        self._checked(super().parse_cleanup)
+
     def _checked(self, parse, *words) -> None:  # type: ignore[no-untyped-def]
         try:
             parse(*words)
-        except ParseError as error:
+        except (ParseError, ValueError) as error:  # a ValueError is a word where a number must be
             print(f"{error}\n  do : ./inv --list, ./inv --help TASK", file=sys.stderr)
             sys.exit(ConfigError.exit_code)
 

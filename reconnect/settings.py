@@ -62,8 +62,10 @@ def _cache(environ: Mapping[str, str]) -> Path:
         raise ConfigError(
             f"RECONNECT_CACHE={given} is not an absolute path", hint=f"RECONNECT_CACHE={Path(given).absolute()}"
         )
-    base = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/tmp") / ".cache"
-    return Path(given) if given else Path(base) / "reconnect"
+    base = Path(environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():  # its specification: such a path is to be ignored
+        base = Path(environ.get("HOME") or "/tmp") / ".cache"
+    return Path(given) if given else base / "reconnect"
 
 
 def _flag(name: str, value: str) -> bool:
@@ -93,10 +95,10 @@ def _premirrors(text: str) -> tuple[Premirror, ...]:
             )
         try:
             pattern = re.compile(words[0])
-            # A replacement that names a group which the pattern lacks fails only when it is used: use it now.
-            if pattern.groups < max((int(n) for n in re.findall(r"\\(\d)", words[1])), default=0):
-                raise re.error("the replacement names a group that the pattern has not")
-        except re.error as error:
+            # A replacement that names a group which the pattern lacks fails only when it is used: use it now,
+            # with a pattern of the same groups that matches.
+            re.compile(f"{words[0]}|").sub(words[1], "", count=1)
+        except (re.error, IndexError) as error:
             raise ConfigError(f"RECONNECT_PREMIRRORS: {line!r}: {error}") from error
         mirrors.append(Premirror(pattern, words[1]))
     return tuple(mirrors)

@@ -29,11 +29,13 @@ class Bell:
     def __init__(self) -> None:
         self.epoch = time.monotonic()
         self._condition = threading.Condition()
+        self._rings = 0
         self._guards: list[Guard] = []
 
     def ring(self) -> None:
         """Say that something happened. Any thread may."""
         with self._condition:
+            self._rings += 1
             self._condition.notify_all()
 
     @contextmanager
@@ -63,19 +65,24 @@ class Bell:
         :param failure: what is raised when the deadline passes.
         """
         while True:
-            with self._condition:
-                # Looked at under the lock: a ring between the look and the wait can't get lost.
-                self.check()
-                if found := condition():
-                    return found
-                if deadline.passed:
-                    raise failure(f"waited {deadline.seconds:.0f} s for {what}")
-                self._condition.wait(deadline.remaining)
+            rings = self._rings
+            self.check()
+            if found := condition():
+                return found
+            if deadline.passed:
+                raise failure(f"waited {deadline.seconds:.0f} s for {what}")
+            self._sleep(rings, deadline)
 
     def pause(self, deadline: Deadline) -> None:
         """Let the deadline pass while the guards watch. For an observation that has to last."""
-        with self._condition:
-            while not deadline.passed:
-                self.check()
-                self._condition.wait(deadline.remaining)
+        while not deadline.passed:
+            rings = self._rings
             self.check()
+            self._sleep(rings, deadline)
+        self.check()
+
+    def _sleep(self, rings: int, deadline: Deadline) -> None:
+        """Sleep until the next ring after the ``rings``-th, which may have come already, or the deadline."""
+        with self._condition:
+            if self._rings == rings:
+                self._condition.wait(deadline.remaining)

@@ -3,6 +3,10 @@
 Two instants split a cell: the *fault*, and the *restart* of the backend, before which the lab has seen a run of
 probes go unanswered. So every answer before the restart belongs to the time before the fault, and every one after it
 to the recovery, however the packets in flight were treated.
+
+Losses times the interval can be less than the outage, for two reasons, both seen: requests that wait in the guest's
+ring are answered late, after the recovery; and while QEMU waits inside of a handshake (for a backend whose socket it
+has connected to, and which has not accepted yet) it holds the guest, which then sends nothing at all.
 """
 
 from __future__ import annotations

@@ -54,8 +54,10 @@ class Options:
     :param steady: so many probes in a row must be answered before the fault and after the recovery.
     :param lost: so many must go unanswered in a row before the backend is started again.
     :param boot: for the guest to boot and answer steadily. A slow, busy machine takes its time.
+    :param fault: for the backend to be gone after its fault, and again for probes to be lost.
     :param recovery: for the network to come back.
     :param dead: a network that is to be dead is watched for so long.
+    :param vectors: MSI-X vectors of the card; None leaves QEMU's default. For experiments.
     :param append: words for the kernel's command line.
     """
 

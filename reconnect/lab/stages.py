@@ -2,7 +2,10 @@
 
 ``listening``, ``connected`` and ``accepted`` are sampled from ``/proc/net/unix`` every two milliseconds by
 :class:`SocketWatch`, which works for any backend and for either side that listens. ``handshake`` is a line in the
-backend's log. ``link_up`` and ``first_reply`` are the guest's own, mapped to the host's clock.
+backend's log. ``link_up`` and ``first_reply`` are the guest's own, mapped to the host's clock. A guest's kernel tells
+of its links at most once in a second (Linux, net/core/link_watch.c): a link that was down for less may show no
+``link_up``. On a busy machine a line of a log can be read some ten milliseconds after it was written, so that stages
+that are close to each other may come out in another order.
 """
 
 from __future__ import annotations

@@ -82,6 +82,11 @@ def derive(into: Path, etc: Path = ETC, environ: Mapping[str, str] = os.environ)
     return files
 
 
+def remove(folder: Path) -> None:
+    """Remove what :func:`derive` wrote: it may hold credentials."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _debian_entries(folder: Path) -> Iterator[Deb822]:
     """The entries for Debian 12 of both formats, as deb822 paragraphs."""
     for line in (folder / "machine.list").read_text(encoding="utf-8").splitlines():

@@ -102,7 +102,7 @@ def _am(series: Series, base: str, tree: Path) -> list[str]:
         git("read-tree", "-m", "-u", "HEAD", cwd=scratch)
         mails = [p.path for p in series.patches]
         try:
-            git("am", "--quiet", "--keep-non-patch", "--no-3way", "--no-gpg-sign", *mails, cwd=scratch)
+            git("am", "--quiet", "--keep-non-patch", "--keep-cr", "--no-3way", "--no-gpg-sign", *mails, cwd=scratch)
         except CommandError as error:
             raise _refusal(series, scratch, error) from error
         listed = git("rev-list", "--reverse", f"{base}..HEAD", cwd=scratch).output.split()

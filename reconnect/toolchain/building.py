@@ -32,7 +32,7 @@ COMPILE_SECONDS = 5400.0
 """Deadline of one compile; a slow machine takes half an hour."""
 
 _ERROR = re.compile(
-    r": (?:fatal )?error: |: undefined reference to|^ERROR: |: \*\*\* |^\S+Error: |: error: |multiple definition of"
+    r": (?:fatal )?error: |: undefined reference to|(?:^|: )ERROR: |: \*\*\* |^\S+Error: |multiple definition of"
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from reconnect.config import Component, GitSource, GuestPackages, Submodule
 from reconnect.console import step
 from reconnect.errors import SourceError
 from reconnect.toolchain import guestpackages
+from reconnect.toolchain.lock import exclusive
 from reconnect.toolchain.origins import debian
 from reconnect.toolchain.origins import git as git_origin
 from reconnect.workspace import Workspace
@@ -68,15 +70,12 @@ def fetch(workspace: Workspace, component: Component, *, refresh: bool = False) 
     except SourceError:
         if workspace.settings.offline:
             raise
-    with step(f"fetch {component.name}") as current:
-        if component.debian:
-            current.progress("Debian's signed indexes")
-            folder, version = debian.fetch(component.debian, Apt.private(workspace), workspace.cache_dir("debian"))
-            fetched = Fetched(component, (folder,), version, "Debian source package")
-        else:
-            fetched = _fetch_git(workspace, component, current.progress)
-        current.done(f"{fetched.version} from {fetched.origin}")
-    return fetched
+    # Several checkouts may share the cache: one download at a time.
+    with exclusive(workspace.cache_dir("locks", component.name), f"fetch {component.name}"):
+        if not refresh:
+            with contextlib.suppress(SourceError):
+                return cached(workspace, component)  # somebody else has fetched it while we waited
+        return _fetch(workspace, component)
 
 
 def fetch_all(
@@ -144,6 +143,18 @@ def reachable(workspace: Workspace, component: Component) -> str:
         else:
             return "\n".join(reasons)
     return ""
+
+
+def _fetch(workspace: Workspace, component: Component) -> Fetched:
+    with step(f"fetch {component.name}") as current:
+        if component.debian:
+            current.progress("Debian's signed indexes")
+            folder, version = debian.fetch(component.debian, Apt.private(workspace), workspace.cache_dir("debian"))
+            fetched = Fetched(component, (folder,), version, "Debian source package")
+        else:
+            fetched = _fetch_git(workspace, component, current.progress)
+        current.done(f"{fetched.version} from {fetched.origin}")
+    return fetched
 
 
 def _fetch_git(workspace: Workspace, component: Component, progress: Callable[[str], None]) -> Fetched:

@@ -9,6 +9,7 @@ from reconnect.apt import Apt, verified
 from reconnect.config import GuestPackages
 from reconnect.console import step
 from reconnect.errors import SourceError
+from reconnect.toolchain.lock import exclusive
 from reconnect.workspace import Workspace
 
 
@@ -52,6 +53,11 @@ def fetch(workspace: Workspace, packages: GuestPackages, *, refresh: bool = Fals
                 why=error.what,
                 hint="run ./inv fetch once where there is a network, with the same RECONNECT_CACHE",
             ) from error
+    with exclusive(workspace.cache_dir("locks", "guest"), "fetch guest packages"):
+        return _fetch(workspace, packages)
+
+
+def _fetch(workspace: Workspace, packages: GuestPackages) -> Debs:
     apt = Apt.private(workspace)
     with step("fetch guest packages") as current:
         names = []

@@ -13,6 +13,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from email.message import EmailMessage
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from unidiff.errors import UnidiffParseError
@@ -144,6 +145,8 @@ def _lint_patch(patch: Patch) -> list[str]:
         problems.append("has no Subject")
     if "@" not in str(mail["From"] or ""):
         problems.append("has no From with an address")
+    if not _has_date(mail):
+        problems.append("has no Date: its commit id would change with the time of the day")
     body = patch.path.read_text(encoding="utf-8", errors="replace")
     message, _, _ = body.partition("\n---\n")
     if not re.search(r"^Signed-off-by: .+ <.+@.+>$", message, re.MULTILINE):
@@ -158,11 +161,19 @@ def _lint_patch(patch: Patch) -> list[str]:
     return problems
 
 
+def _has_date(mail: EmailMessage) -> bool:
+    try:
+        return parsedate_to_datetime(str(mail["Date"])) is not None
+    except ValueError:
+        return False
+
+
 def _names(folder: Path) -> tuple[list[str], list[str]]:
     try:
         lines = (folder / "series").read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise PatchError(f"can't read {folder / 'series'}: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise PatchError(f"can't read {folder / 'series'}: {reason}") from error
     parts: tuple[list[str], list[str]] = ([], [])
     current = parts[0]
     for line in lines:

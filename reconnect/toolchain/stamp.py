@@ -19,7 +19,7 @@ def why_redo(path: Path, inputs: Inputs, products: Mapping[str, Path]) -> str:
     :param products: what must exist, by name.
     :returns: a reason for the user, or nothing where the step's result is good as it is.
     """
-    stamped = jsonfile.read(path).get("inputs", {})
+    stamped = _stamped(path)
     if not stamped:
         return "not done yet"
     changed = [name for name in {**stamped, **inputs} if stamped.get(name) != inputs.get(name)]
@@ -41,5 +41,9 @@ def digest(*parts: str) -> str:
 
 def inputs(path: Path) -> Inputs:
     """The inputs that a stamp names; none where there is no stamp."""
-    stamped: dict[str, str] = jsonfile.read(path).get("inputs", {})
-    return stamped
+    return _stamped(path)
+
+
+def _stamped(path: Path) -> dict[str, str]:
+    found = jsonfile.read(path).get("inputs")
+    return found if isinstance(found, dict) else {}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from reconnect.lab.backends.testpmd import Testpmd
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.cells import Cell
 from reconnect.lab.guest import Guest
@@ -21,7 +22,7 @@ def _run(cell: Cell, binaries: Binaries, guest: Guest, folder: Path, options: Op
 
 @pytest.mark.parametrize(
     ("scheme", "fault"),
-    [("server", "crash"), ("default", "crash"), ("explicit", "crash"), ("server", "stop"), ("default", "stop")],
+    [("server", "crash"), ("default", "crash"), ("explicit", "crash"), ("server", "stop"), ("explicit", "stop")],
 )
 def test_the_network_comes_back(binaries: Binaries, guest: Guest, tmp_path: Path, scheme: str, fault: str) -> None:
     """A patched QEMU finds its switch again.
@@ -41,8 +42,9 @@ def test_the_network_comes_back(binaries: Binaries, guest: Guest, tmp_path: Path
     stages = [result.stages_ms[name] for name in ("connected", "accepted", "handshake", "first_reply")]
     reached = [at for at in stages if at is not None]
     assert len(reached) == 4
-    # The first two are sampled, the others stamped: they may differ by a sample.
-    assert all(later - earlier > -10 for earlier, later in pairwise(reached))
+    # Samples of the kernel, lines of a log, stamps of the guest: a busy machine reads some of them late.
+    assert all(later - earlier > -500 for earlier, later in pairwise(reached))
+    assert all(at > 0 for at in reached)
     assert result.stages_ms["listening"] == (None if scheme == "server" else 0.0)
     assert result.qemu is not None
     assert result.qemu.fds_after <= result.qemu.fds_before
@@ -87,6 +89,21 @@ def test_a_network_that_does_not_come_back_is_a_failure(binaries: Binaries, gues
     assert "did not come back" in result.why
     assert "reached: listening; the guest's link is down" in result.why
     assert (tmp_path / "default-testpmd-crash-1/failure.txt").read_text(encoding="utf-8").startswith(result.why)
+
+
+def test_a_second_connection_is_a_failure(
+    binaries: Binaries, guest: Guest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No QEMU of ours connects twice any more: count wrong on purpose.
+
+    Steps: run a cell that recovers, with a backend that counts one connection too many.
+    Verify: a failure that says how many there were.
+    """
+    counted = Testpmd.connections
+    monkeypatch.setattr(Testpmd, "connections", lambda self: counted(self) + 1)
+    result = _run(Cell("explicit", "testpmd", "crash"), binaries, guest, tmp_path)
+    assert result.verdict == "fail"
+    assert "made 2 connections instead of 1" in result.why
 
 
 def test_a_guest_that_asks_for_its_peers_address(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:

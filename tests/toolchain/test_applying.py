@@ -134,7 +134,8 @@ def test_the_users_own_git_settings_change_nothing(
         "[commit]\n\tgpgsign = true\n[gpg]\n\tprogram = false\n"
         "[core]\n\tautocrlf = true\n\teol = crlf\n\teditor = false\n\tfileMode = false\n"
         f"\thooksPath = {hooks}\n\tattributesFile = {tmp_path}/attributes\n\twhitespace = trailing-space\n"
-        "[apply]\n\twhitespace = error\n[am]\n\tthreeWay = true\n\tmessageid = true\n[i18n]\n\tcommitEncoding = latin1\n"
+        "[apply]\n\twhitespace = error\n[am]\n\tthreeWay = true\n\tmessageid = true\n"
+        "[i18n]\n\tcommitEncoding = latin1\n"
         "[init]\n\tdefaultObjectFormat = sha256\n[log]\n\tshowSignature = true\n[rerere]\n\tenabled = true\n"
     )
     (tmp_path / "attributes").write_text("* text eol=crlf ident\n")

@@ -368,7 +368,7 @@ install:
 \tinstall -D tiny $(DESTDIR)$(PREFIX)/bin/tiny
 """,
     "noise.txt": random.Random(1).randbytes(20_000).hex(),
-    "main.c": '#include <stdio.h>\nint part(void);\nint main(void)\n{\n\tprintf("part %d\\n", part());\n\treturn 0;\n}\n',
+    "main.c": '#include <stdio.h>\nint part(void);\nint main(void)\n{\n\tprintf("part %d", part());\n\treturn 0;\n}\n',
     "part.c": "int part(void)\n{\n\treturn 0;\n}\n",
 }
 """A program that is configured and compiled in a moment. It prints the number that part.c returns.

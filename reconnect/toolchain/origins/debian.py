@@ -47,9 +47,13 @@ def cached(source: DebianSource, cache: Path) -> tuple[Path, str]:
     reasons = []
     for folder in sorted(cache.glob(f"{source.package}_{source.upstream}*"), key=lambda p: p.stat().st_mtime)[::-1]:
         try:
-            return folder, verified(folder)["version"]
+            version = verified(folder)["version"]
         except SourceError as error:
             reasons.append(error.what)
+            continue
+        # The glob's 7.2 is the beginning of 7.20 too.
+        if matches(source.upstream, version):
+            return folder, version
     raise SourceError(f"the cache has no source package {source.package} {source.upstream}", why="\n".join(reasons))
 
 

@@ -109,6 +109,25 @@ def test_a_guard_ends_any_wait() -> None:
     bell.pause(Deadline(0.01))
 
 
+def test_a_guard_may_wait_for_who_rings() -> None:
+    """A guard that joins a reader must not hold what the reader needs to ring.
+
+    Steps: a guard joins a thread that rings; wait.
+    Verify: the thread ended in the guard's join, not after its timeout.
+    """
+    bell = Bell()
+    ringer = threading.Thread(target=bell.ring, daemon=True)
+
+    def guard() -> None:
+        if not ringer.ident:
+            ringer.start()
+        ringer.join(10)
+        assert not ringer.is_alive()
+
+    with bell.guarded(guard):
+        assert bell.wait(lambda: True, Deadline(10), "nothing")
+
+
 def test_a_wait_that_is_too_long_says_what_for() -> None:
     """Verify: the deadline's seconds, the thing, and the kind of failure that was asked for."""
     with pytest.raises(Wrong, match=r"waited 0 s for the moon") as caught:

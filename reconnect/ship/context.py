@@ -1,0 +1,79 @@
+"""What a build needs and docker/Dockerfile can't fetch by itself, below ``build/image/``: wheels, the guest's packages.
+
+Both are fetched on the host, with the host's own pip and apt configuration, so that no proxy, index or certificate of
+this machine gets into the image.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from reconnect import command
+from reconnect.command import CommandError
+from reconnect.config import Config
+from reconnect.console import step
+from reconnect.errors import SourceError
+from reconnect.toolchain import guestpackages, stamp
+from reconnect.workspace import Workspace
+
+PYTHON = "3.11"
+"""The image's Python: Debian 12's."""
+
+PIP_SECONDS = 900.0
+
+
+def prepare(workspace: Workspace, config: Config) -> None:
+    """Bring both up to date.
+
+    :raises SourceError: a wheel or a package can't be had.
+    """
+    _wheels(workspace, folder(workspace) / "wheels")
+    _guest(workspace, config, folder(workspace) / "guest")
+
+
+def folder(workspace: Workspace) -> Path:
+    """Where all that belongs to the image is made."""
+    return workspace.build / "image"
+
+
+def _wheels(workspace: Workspace, into: Path) -> None:
+    requirements = workspace.root / "requirements.txt"
+    inputs = {"requirements.txt": requirements.read_text(encoding="utf-8"), "Python": PYTHON}
+    done = into.with_name("wheels.json")
+    if not stamp.why_redo(done, inputs, {"wheels": into}):
+        return
+    partial = into.with_name(".wheels.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    argv = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
+    argv += ["--only-binary=:all:", f"--python-version={PYTHON}", f"--dest={partial}", f"--requirement={requirements}"]
+    with step("wheels for the image") as current:
+        try:
+            command.run(argv, timeout=PIP_SECONDS, log=into.with_name("wheels.log"), on_line=current.progress)
+        except CommandError as error:
+            raise SourceError(
+                "the image's Python packages could not be downloaded",
+                why=str(error),
+                hint="check pip's index and proxy: pip config list",
+            ) from error
+        shutil.rmtree(into, ignore_errors=True)
+        partial.rename(into)
+        stamp.write(done, inputs)
+        current.done(f"{len(list(into.glob('*.whl')))} wheels")
+
+
+def _guest(workspace: Workspace, config: Config, into: Path) -> None:
+    debs = guestpackages.fetch(workspace, config.guest)
+    wanted = {
+        package: deb.parent
+        for package, deb in ((config.guest.kernel, debs.kernel), (config.guest.busybox, debs.busybox))
+    }
+    if {p.name: [d.name for d in p.iterdir()] for p in into.glob("*")} == {p: [d.name] for p, d in wanted.items()}:
+        return
+    partial = into.with_name(".guest.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    for package, source in wanted.items():
+        shutil.copytree(source, partial / package / source.name)
+    shutil.rmtree(into, ignore_errors=True)
+    partial.rename(into)

@@ -1,0 +1,56 @@
+"""Containers that are started, waited for and removed, however their run ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from reconnect import command
+from reconnect.command import CommandError, Completed
+from reconnect.errors import MachineError
+from reconnect.ship.engines import Container, Engine, diagnose
+
+
+def run(
+    engine: Engine,
+    container: Container,
+    *,
+    log: Path,
+    timeout: float,
+    on_line: Callable[[str], None] | None = None,
+) -> Completed:
+    """Run a container to its end; nothing of it is left, whatever happens.
+
+    :param timeout: seconds for all of it.
+    :returns: the exit code of what ran inside, whichever it is, and its output.
+    :raises MachineError: the engine could not make the container.
+    :raises CommandError: no end in time.
+    """
+    name = f"reconnect-{os.getpid()}"
+    *before, last = engine.run(container, name)
+    try:
+        for argv in before:
+            try:
+                command.run(argv, env=engine.environment, log=log, timeout=120)
+            except CommandError as error:
+                raise diagnose(engine, error) from error
+        return command.run(last, env=engine.environment, log=log, timeout=timeout, on_line=on_line, check=False)
+    finally:
+        command.run(engine.end(name), env=engine.environment, log=log, timeout=120, check=False)
+
+
+def obstacle(engine: Engine, image: str, log: Path) -> MachineError | None:
+    """Why an engine can't run a container here, seen by running one that does nothing; None where it can."""
+    try:
+        ended = run(engine, Container(image, ["true"]), log=log, timeout=120)
+    except MachineError as error:
+        return error
+    except CommandError as error:
+        return diagnose(engine, error)
+    if ended.returncode == 0:
+        return None
+    failed = CommandError(
+        ended.argv, None, command.describe_exit(ended.returncode), ended.output.splitlines()[-command.TAIL_LINES :], log
+    )
+    return diagnose(engine, failed)

@@ -1,0 +1,48 @@
+"""Real binaries and a real guest: built here, by the toolchain, where they aren't there yet."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from reconnect import config, mainjob, settings
+from reconnect.config import Config
+from reconnect.lab.binaries import Binaries
+from reconnect.lab.guest import Guest
+from reconnect.toolchain import building
+from reconnect.workspace import ROOT, Workspace
+
+STACK = "debian-12"
+"""The stack that any machine with a Debian 12 mirror can build."""
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """The environment of whoever runs the tests: a premirror or a cache given by hand counts here."""
+    return dict(os.environ)
+
+
+@pytest.fixture(scope="session")
+def workspace(environment: dict[str, str]) -> Workspace:
+    """This checkout."""
+    return Workspace(ROOT, settings.load(environment))
+
+
+@pytest.fixture(scope="session")
+def configuration(workspace: Workspace) -> Config:
+    """This checkout's stacks.toml."""
+    return config.load(workspace.stacks, workspace.patches)
+
+
+@pytest.fixture(scope="session")
+def binaries(workspace: Workspace, configuration: Config) -> Binaries:
+    """Both builds of QEMU of the stack debian-12."""
+    component = configuration.component(configuration.stack(STACK).qemu)
+    return mainjob.binaries(component, building.build(workspace, component))
+
+
+@pytest.fixture(scope="session")
+def guest(workspace: Workspace, configuration: Config) -> Guest:
+    """The test guest."""
+    return mainjob.guest_image(workspace, configuration)

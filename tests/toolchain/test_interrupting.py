@@ -1,0 +1,152 @@
+"""Two tasks at once, Ctrl-C, and what was killed: nothing is left running or locked, the next call goes on."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.processes import assert_ended
+from tests.toolchain.conftest import Tiny
+from tests.toolchain.test_building import BUILD, says
+from tests.toolchain.world import DEADLINE, Gate, Task
+
+
+@pytest.fixture
+def silent_server() -> Iterator[socket.socket]:
+    """A server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(DEADLINE)
+        yield server
+
+
+def interrupted(task: Task, sig: int = signal.SIGINT) -> None:
+    """Interrupt a task. Verify: 130, said so, and all that it had started has ended."""
+    children = task.children()
+    assert children
+    task.interrupt(sig)
+    task.wait().expect(130, "interrupted: everything that was started has been ended")
+    assert_ended(p.pid for p in children)
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_during_a_fetch(tiny: Tiny, silent_server: socket.socket, sig: int) -> None:
+    tiny.stacks(origins=[f"git://127.0.0.1:{silent_server.getsockname()[1]}/tiny"])
+    with tiny.checkout.start("fetch", "--component", "tiny") as task:
+        connection, _ = silent_server.accept()
+        with connection:
+            interrupted(task, sig)
+    assert list(tiny.checkout.cache.glob("git/*")) == []
+    assert list(tiny.checkout.cache.glob("git/.*")) == []
+    tiny.stacks()
+    tiny.checkout.run("fetch", "--component", "tiny").expect(0)
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_during_a_compile(tiny: Tiny, gate: Gate, sig: int) -> None:
+    """Steps: interrupt a compile; build again. Verify: what had been compiled is kept, no lock is in the way."""
+    with tiny.checkout.start(*BUILD, GATE=str(gate.path), RECONNECT_JOBS="1") as task:
+        gate.wait_until_reached()
+        gate.open()  # lets the first file through
+        gate.wait_until_reached()
+        interrupted(task, sig)
+    done = tiny.checkout.run(*BUILD).expect(0, "not done yet")
+    assert "waiting" not in done.output
+    log = tiny.checkout.log("tiny", "baseline")
+    assert "CONFIGURED" not in log
+    assert len(re.findall("^COMPILE ", log, re.MULTILINE)) == 1
+    assert says(tiny.prints("patched")) == "part 2"
+
+
+STUBBORN = """#!/bin/sh
+trap 'echo x >"$GATE.reached"' TERM
+echo x >"$GATE.reached"
+while :; do sleep 0.1; done
+"""
+"""A configure script that notes each SIGTERM and goes on."""
+
+
+def test_a_child_that_ignores_sigterm_is_killed_though_ctrl_c_comes_twice(tiny: Tiny, gate: Gate) -> None:
+    """An impatient user presses again while the child still has its seconds to end by itself.
+
+    Steps: press Ctrl-C during configure; when that has noted its SIGTERM, press again. Verify: 130, and it has ended.
+    """
+    tiny.repo.commit({"configure": STUBBORN}, "configure: never end")
+    tiny.stacks(commit=tiny.repo.head)
+    with tiny.checkout.start(*BUILD, GATE=str(gate.path)) as task:
+        gate.wait_until_reached()
+        children = [p.pid for p in task.children()]
+        assert children
+        task.interrupt()
+        gate.wait_until_reached()
+        task.interrupt()
+        task.wait().expect(130)
+        assert_ended(children)
+
+
+def test_two_builds_at_once(tiny: Tiny, gate: Gate) -> None:
+    """Steps: hold one build in its compile; start a second; let the first go on.
+
+    Verify: the second says for whom it waits, both end with 0, and the second had nothing to do.
+    """
+    with tiny.checkout.start(*BUILD, GATE=str(gate.path)) as first:
+        gate.wait_until_reached()
+        with tiny.checkout.start(*BUILD) as second:
+            second.wait_for_output(f"waiting for process {first.process.pid} (build tiny)")
+            for _ in range(3):  # main.c and part.c of the baseline, part.c of the patched
+                gate.open()
+            first.wait().expect(0)
+            done = second.wait().expect(0)
+    assert done.output.count("up to date") == 2
+
+
+def test_ctrl_c_while_waiting_for_another_build(tiny: Tiny, gate: Gate) -> None:
+    with tiny.checkout.start(*BUILD, GATE=str(gate.path)) as first:
+        gate.wait_until_reached()
+        with tiny.checkout.start(*BUILD) as second:
+            second.wait_for_output("waiting for process")
+            second.interrupt()
+            second.wait().expect(130)
+        assert first.process.poll() is None
+        interrupted(first)
+
+
+def test_two_fetches_at_once(tiny: Tiny, silent_server: socket.socket) -> None:
+    """Two checkouts may share a cache. Steps: hold one fetch; start a second; end the first.
+
+    Verify: the second says for whom it waits, then fetches.
+    """
+    tiny.stacks(origins=[f"git://127.0.0.1:{silent_server.getsockname()[1]}/tiny"])
+    with tiny.checkout.start("fetch", "--component", "tiny") as first:
+        connection, _ = silent_server.accept()
+        tiny.stacks()
+        with connection, tiny.checkout.start("fetch", "--component", "tiny") as second:
+            second.wait_for_output(f"waiting for process {first.process.pid} (fetch tiny)")
+            interrupted(first)
+            second.wait().expect(0, f"from {tiny.repo.url}")
+
+
+def test_a_build_that_was_killed_goes_on(tiny: Tiny, gate: Gate) -> None:
+    """Steps: SIGKILL a build and its children while it compiles; build again. Verify: 0, and nothing waited for."""
+    with tiny.checkout.start(*BUILD, GATE=str(gate.path)):
+        gate.wait_until_reached()
+    done = tiny.checkout.run(*BUILD).expect(0)
+    assert "waiting" not in done.output
+    assert says(tiny.prints("baseline")) == "part 1"
+
+
+def test_clean_waits_for_a_build_and_a_build_for_clean(tiny: Tiny, gate: Gate) -> None:
+    """Steps: hold a build; start a clean; let the build go on; build again. Verify: all end with 0, in that order."""
+    with tiny.checkout.start(*BUILD, GATE=str(gate.path)) as build:
+        gate.wait_until_reached()
+        with tiny.checkout.start("clean") as clean:
+            clean.wait_for_output(f"waiting for process {build.process.pid} (build tiny)")
+            for _ in range(3):
+                gate.open()
+            build.wait().expect(0)
+            clean.wait().expect(0)
+    assert not tiny.prints("patched").exists()
+    tiny.checkout.run(*BUILD).expect(0, "not done yet")
