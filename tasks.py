@@ -122,7 +122,7 @@ def fetch(_: Context, component: str = "", stack: str = "", refresh: bool = Fals
 @ours
 def patch(_: Context, component: str = "", stack: str = "", check: bool = False) -> None:
     """Apply the series to the fetched sources."""
-    from reconnect.toolchain import building, linting
+    from reconnect.toolchain import building, fetching, linting
 
     workspace = _workspace()
     config = _config(workspace)
@@ -130,7 +130,9 @@ def patch(_: Context, component: str = "", stack: str = "", check: bool = False)
         chosen = _components(workspace, config, component, stack or ("" if component else "all"))
         linting.check([workspace.patches / c.series for c in chosen])
         return
-    for chosen_component in _components(workspace, config, component, stack):
+    wanted = _components(workspace, config, component, stack)
+    fetching.require_cached(workspace, wanted)
+    for chosen_component in wanted:
         patched = building.patch(workspace, chosen_component)
         for variant, commit in patched.applied.commits.items():
             say(f"{chosen_component.name} {variant}: {commit}")
@@ -145,11 +147,13 @@ def patch(_: Context, component: str = "", stack: str = "", check: bool = False)
 @ours
 def build(_: Context, component: str = "", stack: str = "") -> None:
     """Fetch, patch, configure, compile and install components below build/install/."""
-    from reconnect.toolchain import building
+    from reconnect.toolchain import building, fetching
 
     workspace = _workspace()
     config = _config(workspace)
-    for chosen in _components(workspace, config, component, stack):
+    wanted = _components(workspace, config, component, stack)
+    fetching.require_cached(workspace, wanted)
+    for chosen in wanted:
         for built in building.build(workspace, chosen).values():
             say(f"{chosen.name} {built.variant}: {os.path.relpath(built.product)}")
 

@@ -80,8 +80,9 @@ class QemuArguments:
     def _kernel(self) -> str:
         neighbour = PEER_MAC if self.neighbour == "permanent" else "arp"
         words = [
-            # panic=-1 with -no-reboot: a guest that panics ends QEMU at once.
-            "console=ttyS0 panic=-1",
+            # panic=-1 with -no-reboot: a guest that panics ends QEMU at once. no_timer_check: a booting kernel counts
+            # timer interrupts for some milliseconds, and panics where a busy host gives TCG no time for them.
+            "console=ttyS0 panic=-1 no_timer_check",
             f"reconnect.peer={PEER} reconnect.interval={self.interval_us} reconnect.neighbour={neighbour}",
             self.append,
         ]

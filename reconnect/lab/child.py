@@ -18,6 +18,9 @@ from reconnect.deadline import Deadline
 from reconnect.errors import MachineError
 from reconnect.lab.bell import Bell
 
+_UNLESS_ORPHAN = '[ "$PPID" = "$0" ] || exit 1; exec "$@"'
+"""Run by a shell after setpriv has asked for the signal: a harness that died just before can't send it any more."""
+
 
 class Child:
     """A running program, in a process group of its own, with ``/dev/null`` as its input.
@@ -47,7 +50,7 @@ class Child:
         self._bell = bell
         self.started = time.monotonic()
         self._process = subprocess.Popen(
-            [_setpriv(), "--pdeathsig", "KILL", "--", *self.argv],
+            [_setpriv(), "--pdeathsig", "KILL", "--", "/bin/sh", "-c", _UNLESS_ORPHAN, str(os.getpid()), *self.argv],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -58,7 +61,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process id: setpriv replaces itself with the program."""
+        """The process id: setpriv and the shell replace themselves with the program."""
         return self._process.pid
 
     @property

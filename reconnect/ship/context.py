@@ -6,6 +6,8 @@ this machine gets into the image.
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -38,14 +40,37 @@ def folder(workspace: Workspace) -> Path:
     return workspace.build / "image"
 
 
+def inputs(workspace: Workspace) -> stamp.Inputs:
+    """What an image is made from: each entry of .dockerignore with the hash of its files."""
+    lines = (workspace.root / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    return {line[1:]: _digest(workspace.root / line[1:]) for line in lines if line.startswith("!")}
+
+
+def run_requirements(text: str) -> str:
+    """The part of requirements.txt that a run needs: the lines before ``# checks``. docker/Dockerfile cuts there too."""
+    return re.split(r"^# checks", text, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def _digest(path: Path) -> str:
+    files = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts) or [path]
+    found = hashlib.sha256()
+    for file in filter(Path.is_file, files):
+        found.update(f"{file.relative_to(path.parent)}\0{file.stat().st_mode:o}\0".encode())
+        found.update(hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()[:16]
+
+
 def _wheels(workspace: Workspace, into: Path) -> None:
-    requirements = workspace.root / "requirements.txt"
-    inputs = {"requirements.txt": requirements.read_text(encoding="utf-8"), "Python": PYTHON}
+    wanted = run_requirements((workspace.root / "requirements.txt").read_text(encoding="utf-8"))
+    inputs = {"requirements.txt": wanted, "Python": PYTHON}
     done = into.with_name("wheels.json")
     if not stamp.why_redo(done, inputs, {"wheels": into}):
         return
     partial = into.with_name(".wheels.partial")
     shutil.rmtree(partial, ignore_errors=True)
+    requirements = into.with_name("requirements.txt")
+    requirements.parent.mkdir(parents=True, exist_ok=True)
+    requirements.write_text(wanted, encoding="utf-8")
     argv = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
     argv += ["--only-binary=:all:", f"--python-version={PYTHON}", f"--dest={partial}", f"--requirement={requirements}"]
     with step("wheels for the image") as current:

@@ -164,6 +164,14 @@ class Engine(ABC):
         """How the storage keeps layers, for example ``overlay`` or ``vfs``; nothing where we can't know."""
         return ""
 
+    def _layers(self) -> str:
+        # vfs copies the whole file system for each step that is kept: there, one layer a stage.
+        return f"--layers={str(self.driver() != 'vfs').lower()}"
+
+    def exists(self, image: str) -> list[str]:
+        """Succeeds where the engine has an image."""
+        return [self.name, "image", "inspect", image]
+
     def containers(self) -> list[str]:
         """Prints the ids of a build's working containers; nothing for an engine that removes them itself."""
         return []
@@ -181,7 +189,7 @@ class Podman(Engine):
 
     def build(self, build: Build, iidfile: Path) -> list[str]:
         """See :meth:`Engine.build`."""
-        return ["podman", "build", "--layers", *build.words(iidfile)]
+        return ["podman", "build", self._layers(), *build.words(iidfile)]
 
     def run(self, container: Container, name: str) -> list[list[str]]:
         """See :meth:`Engine.run`; rootless, our own uid is the same inside and outside."""
@@ -221,7 +229,7 @@ class Buildah(Engine):
 
     def build(self, build: Build, iidfile: Path) -> list[str]:
         """See :meth:`Engine.build`."""
-        return ["buildah", "build", "--isolation", self.isolation, "--layers", *build.words(iidfile)]
+        return ["buildah", "build", "--isolation", self.isolation, self._layers(), *build.words(iidfile)]
 
     def run(self, container: Container, name: str) -> list[list[str]]:
         """A working container: buildah ignores the entry point, so its path is read from the image first."""
@@ -247,6 +255,10 @@ class Buildah(Engine):
         steps = [step.get("created_by", "") for step in oci["history"] if not step.get("empty_layer")]
         layers = zip(oci["rootfs"]["diff_ids"], steps, strict=False)
         return [Layer(sizes.get(digest, 0), made_by) for digest, made_by in layers]
+
+    def exists(self, image: str) -> list[str]:
+        """See :meth:`Engine.exists`."""
+        return ["buildah", "inspect", "--type", "image", image]
 
     def storage(self) -> Path | None:
         """See :meth:`Engine.storage`."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconnect import __version__, command
+from reconnect import __version__, command, jsonfile
 from reconnect.command import CommandError
 from reconnect.config import Config
 from reconnect.console import say, step
@@ -19,12 +19,15 @@ from reconnect.ship import base as base_images
 from reconnect.ship import context, engines, leftovers, machine, running
 from reconnect.ship.base import Base
 from reconnect.ship.engines import Build, Engine, Layer
-from reconnect.toolchain import disk
+from reconnect.toolchain import disk, stamp
 from reconnect.toolchain.lock import exclusive
 from reconnect.workspace import Workspace
 
 NAME = f"reconnect:{__version__}"
 """What the image is tagged as."""
+
+STAMP = "image.json"
+"""What the last image was made from, and the engine that has it."""
 
 DISK_MIB = {"vfs": 12000, "": 4000}
 """Room for a build: the storage driver vfs keeps a whole copy for each step."""
@@ -64,15 +67,15 @@ def build(workspace: Workspace, config: Config, wish: Wish) -> Image:
     work = context.folder(workspace)
     candidates = engines.present(wish.engine)
     with exclusive(work, "image"):
-        for engine in candidates:
-            require_disk(engine)
-        apt = machine.derive(work / "machine")
-        try:
-            context.prepare(workspace, config)
-            engine, base = _base(candidates, wish, workspace, apt)
-            name = _build(engine, base, workspace, apt, wish.no_cache)
-        finally:
-            machine.remove(work / "machine")
+        context.prepare(workspace, config)
+        inputs = {**context.inputs(workspace), "base": wish.base, "version": __version__}
+        engine, name, reason = _up_to_date(work, candidates, inputs)
+        if wish.no_cache or reason:
+            say(f"build the image: {reason or 'by --no-cache'}")
+            engine, name = _make(workspace, candidates, wish)
+            jsonfile.write(work / STAMP, {"inputs": inputs, "engine": engine.name})
+        else:
+            say(f"{name}: up to date")
         layers = tuple(engine.layers(name))
         show(name, layers)
         return Image(engine, name, layers)
@@ -99,6 +102,32 @@ def summary(made_by: str) -> str:
     text = re.sub(r"^/bin/sh -c (#\(nop\) )?|^RUN /bin/sh -c ", "", made_by)
     text = re.sub(r"--mount=\S+\s*|# buildkit|^\|\d+ (\S+=\S* )*", "", text)
     return " ".join(text.split())[:110]
+
+
+def _up_to_date(work: Path, candidates: Sequence[Engine], inputs: stamp.Inputs) -> tuple[Engine, str, str]:
+    """The image of the last build and the engine that has it; why it must be built anew, or nothing."""
+    made_by = jsonfile.read(work / STAMP).get("engine")
+    engine = next((engine for engine in candidates if engine.name == made_by), candidates[0])
+    name = engine.local_name(NAME)
+    reason = stamp.why_redo(work / STAMP, inputs, {})
+    if not reason:
+        found = command.run(engine.exists(name), env=engine.environment, timeout=60, check=False)
+        reason = f"{engine.name} has no {name}" if found.returncode or engine.name != made_by else ""
+    return engine, name, reason
+
+
+def _make(workspace: Workspace, candidates: Sequence[Engine], wish: Wish) -> tuple[Engine, str]:
+    work = context.folder(workspace)
+    for engine in candidates:
+        require_disk(engine)
+    # A build that fails leaves the old image tagged, but not its stamp.
+    (work / STAMP).unlink(missing_ok=True)
+    apt = machine.derive(work / "machine")
+    try:
+        engine, base = _base(candidates, wish, workspace, apt)
+        return engine, _build(engine, base, workspace, apt, wish.no_cache)
+    finally:
+        machine.remove(work / "machine")
 
 
 def _base(

@@ -86,18 +86,23 @@ def fetch_all(
     :param guest: the guest's packages, where they will be needed too.
     :raises SourceError: see :func:`fetch`.
     """
-    if workspace.settings.offline:
-        _require_cached(workspace, components, guest)
+    require_cached(workspace, components, guest)
     return [fetch(workspace, c, refresh=refresh) for c in components]
 
 
-def _require_cached(workspace: Workspace, components: Sequence[Component], guest: GuestPackages | None) -> None:
+def require_cached(workspace: Workspace, components: Sequence[Component], guest: GuestPackages | None = None) -> None:
+    """Offline, make sure before any work that nothing is missing; online there is nothing to check.
+
+    :raises SourceError: lists all that is missing.
+    """
+    if not workspace.settings.offline:
+        return
     missing = []
     for component in components:
         try:
             cached(workspace, component)
         except SourceError as error:
-            missing.append(f"{component.name}: {error.what}")
+            missing.append(f"{component.name}: {error.what}" + (f" ({error.why})" if error.why else ""))
     if guest:
         try:
             guestpackages.cached(workspace, guest)

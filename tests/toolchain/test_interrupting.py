@@ -39,10 +39,24 @@ def test_during_a_fetch(tiny: Tiny, silent_server: socket.socket, sig: int) -> N
         connection, _ = silent_server.accept()
         with connection:
             interrupted(task, sig)
-    assert list(tiny.checkout.cache.glob("git/*")) == []
-    assert list(tiny.checkout.cache.glob("git/.*")) == []
+    assert list((tiny.checkout.cache / "git").iterdir()) == []
     tiny.stacks()
     tiny.checkout.run("fetch", "--component", "tiny").expect(0)
+
+
+def test_a_fetch_that_was_killed_leaves_only_a_partial_which_the_next_replaces(
+    tiny: Tiny, silent_server: socket.socket
+) -> None:
+    tiny.stacks(origins=[f"git://127.0.0.1:{silent_server.getsockname()[1]}/tiny"])
+    with tiny.checkout.start("fetch", "--component", "tiny") as task:
+        connection, _ = silent_server.accept()
+        children = [p.pid for p in task.children()]
+    with connection:
+        assert_ended(children)
+    assert [p.name for p in tiny.checkout.cache.glob("git/*")] == [f".{tiny.base}.git.partial"]
+    tiny.stacks()
+    tiny.checkout.run("fetch", "--component", "tiny").expect(0)
+    assert [p.name for p in tiny.checkout.cache.glob("git/*")] == [f"{tiny.base}.git"]
 
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])

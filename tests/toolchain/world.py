@@ -32,7 +32,7 @@ AUTHOR = {
     "GIT_AUTHOR_DATE": "2020-02-02T02:02:02+00:00",
 }
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 """Seconds until a wait of a test is given up."""
 
 Files = Mapping[str, str | bytes | None]
@@ -189,14 +189,13 @@ class Checkout:
         path = self.workspace.work(component) / "logs" / f"{variant}.log"
         return path.read_text(encoding="utf-8")
 
-    def write_stacks(self, *components: str) -> None:
-        """Replace stacks.toml: these components, and one stack of the first QEMU and the first libvirt in them."""
-        (self.root / "stacks.toml").write_text("\n".join([STACKS_HEAD, *components]), encoding="utf-8")
+    def write_stacks(self, *tables: str) -> None:
+        """Replace stacks.toml: the stack "small" of the components "tiny" and "other", and these tables."""
+        (self.root / "stacks.toml").write_text("\n".join([STACKS_HEAD, *tables]), encoding="utf-8")
 
-    def run(self, *words: str, timeout: float = DEADLINE, **env: str) -> Ended:
+    def run(self, *words: str, **env: str) -> Ended:
         """Run a task to its end."""
         with self.start(*words, **env) as task:
-            task.process.wait(timeout)
             return task.wait()
 
     @contextmanager
@@ -220,8 +219,9 @@ class Checkout:
         try:
             yield task
         finally:
-            for left in [*task.children(), process]:
+            for left in task.children():
                 left.kill()
+            process.kill()
             process.wait(DEADLINE)
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
@@ -299,7 +299,7 @@ def debian_component(name: str, package: str, upstream: str, *, program: str = "
     head = {"program": program, "version": upstream, "licence": "LGPL-2.1-or-later", "series": series}
     build = {"recipe": "autotools", "configure": [], "disk_mib": 1, "products": ["bin/x"]}
     debian = {"package": package, "upstream": upstream}
-    tables = {"": head, ".debian": debian, ".build": build}
+    tables: dict[str, Mapping[str, object]] = {"": head, ".debian": debian, ".build": build}
     return "\n".join(_table(f'component."{name}"{sub}', values) for sub, values in tables.items())
 
 

@@ -1,0 +1,49 @@
+"""``--stack auto``: the reference where QEMU's source can be had, else Debian's, and which of them is said first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.toolchain.conftest import Tiny
+from tests.toolchain.world import component
+
+STACKS = """
+[stack."qemu-2.7"]
+title = "the reference"
+qemu = "tiny"
+libvirt = "other"
+
+[stack."debian-12"]
+title = "the fallback"
+qemu = "second"
+libvirt = "other"
+"""
+
+
+def write(tiny: Tiny, origins: list[str]) -> None:
+    qemu = component("tiny", origins, tiny.base)
+    second = component("second", [tiny.repo.url], tiny.base)
+    libvirt = component("other", [tiny.other.url], tiny.other.head, program="libvirt", recipe="meson", series="other")
+    tiny.checkout.write_stacks(STACKS, qemu, second, libvirt)
+
+
+@pytest.mark.parametrize("words", [(), ("--stack", "auto")])
+def test_the_reference_where_its_source_can_be_had(tiny: Tiny, words: tuple[str, ...]) -> None:
+    write(tiny, [tiny.repo.url])
+    done = tiny.checkout.run("patch", *words).expect(0, "tiny patched: ", "other patched: ")
+    assert done.output.startswith("stack qemu-2.7: the sources of tiny can be had\n")
+
+
+def test_the_fallback_with_the_reason_where_it_can_not(tiny: Tiny, tmp_path: Path) -> None:
+    write(tiny, [f"file://{tmp_path}/gone", "git://127.0.0.1:1/gone"])
+    done = tiny.checkout.run("patch").expect(0, "second patched: ", "(and 1 more origins)")
+    assert done.output.startswith(f"stack debian-12: tiny can't be had: file://{tmp_path}/gone: ")
+
+
+def test_a_stack_that_is_named_is_never_replaced(tiny: Tiny, tmp_path: Path) -> None:
+    write(tiny, [f"file://{tmp_path}/gone"])
+    done = tiny.checkout.run("patch", "--stack", "qemu-2.7")
+    done.expect(3, "stack qemu-2.7: named on the command line", "no origin served", "--stack debian-12")
+    assert "second" not in done.output
