@@ -17,8 +17,9 @@ from reconnect import command
 from reconnect.command import CommandError
 from reconnect.console import say, step
 from reconnect.errors import ConfigError, MachineError, SourceError
-from reconnect.ship.engines import Build, Engine, diagnose
+from reconnect.ship.engines import Build, Engine
 from reconnect.ship.machine import SUITE, MachineApt
+from reconnect.ship.obstacles import diagnose
 from reconnect.toolchain import disk, stamp
 
 MMDEBSTRAP = "mmdebstrap"
@@ -28,16 +29,17 @@ PULL_SECONDS = 300.0
 BOOTSTRAP_SECONDS = 1200.0
 
 SERVED_WRONG = re.compile(
-    r"digest|manifest unknown|not found|unauthorized|denied: |requested access|toomanyrequests|no image found|40[134]",
+    r"does not match|manifest unknown|: not found|unauthorized|denied|toomanyrequests|status(?: code)?:? 40[134]",
     re.IGNORECASE,
 )
 """What an engine says when a registry has answered, and not with the image."""
 
 UNREACHED = re.compile(
     r"no such host|i/o timeout|deadline exceeded|connection refused|network is unreachable|no route to host"
-    r"|server misbehaving|name resolution|proxyconnect|connection reset|EOF|no end after|x509",
+    r"|server misbehaving|name resolution|proxyconnect|connection reset|\bEOF\b|no end after|x509",
     re.IGNORECASE,
 )
+"""What it says when none has."""
 
 # Like Debian's own slim image; apt's examples stay, for the base's sources list.
 _DPKG_OPTIONS = (
@@ -101,7 +103,7 @@ def provide(engine: Engine, wish: str, dockerfile: Path, apt: MachineApt, work: 
         raise SourceError(
             f"the base image {reference} can't be had", why=unreached, hint="check the name, or --base mmdebstrap"
         )
-    say(f"no image registry is reached ({unreached}): the base is made by mmdebstrap from this machine's mirror")
+    say("no image registry is reached: the base is made by mmdebstrap from this machine's Debian mirror")
     return bootstrap(engine, apt, work, "no image registry is reached")
 
 
@@ -111,24 +113,31 @@ def pull(engine: Engine, reference: str) -> str:
     :returns: nothing where the engine has it now; else why no registry was reached, in a line.
     :raises SourceError: a registry was reached, and what it served is not the image that is named.
     """
-    try:
-        with step(f"base image {reference}") as current:
+    with step(f"base image {reference}") as current:
+        try:
             command.run(engine.pull(reference), env=engine.environment, timeout=PULL_SECONDS)
-            current.done("pulled")
-    except CommandError as error:
-        said = "\n".join([*error.tail, error.ending])
-        if UNREACHED.search(said):
-            last = next((line for line in reversed(error.tail) if UNREACHED.search(line)), error.ending)
-            return last.rsplit(": ", 1)[-1] if "no such host" in last else last[-160:]
-        if SERVED_WRONG.search(said):
-            raise SourceError(
-                f"a registry answered, but not with the base image {reference}",
-                why=str(error),
-                hint="a digest that doesn't match means another image: look who serves it (mirror, proxy)\n"
-                "a newer digest goes into the line ARG BASE= of docker/Dockerfile",
-            ) from error
-        raise diagnose(engine, error) from error
+        except CommandError as error:
+            unreached = _unreached(engine, reference, error)
+            current.done(f"not reached: {unreached}")
+            return unreached
+        current.done("pulled")
     return ""
+
+
+def _unreached(engine: Engine, reference: str, error: CommandError) -> str:
+    lines = [*error.tail, error.ending]
+    if any(SERVED_WRONG.search(line) for line in lines):
+        raise SourceError(
+            f"a registry answered, but not with the base image {reference}",
+            why=str(error),
+            hint="a digest that doesn't match means another image: look who serves it (mirror, proxy)\n"
+            "a newer digest goes into the line ARG BASE= of docker/Dockerfile\n"
+            "without a registry: --base mmdebstrap",
+        ) from error
+    said = next((line for line in reversed(lines) if UNREACHED.search(line)), "")
+    if not said:
+        raise diagnose(engine.name, error) from error
+    return said.rsplit(": ", 1)[-1]
 
 
 def bootstrap(engine: Engine, apt: MachineApt, work: Path, why: str) -> Base:
@@ -174,7 +183,7 @@ def bootstrap(engine: Engine, apt: MachineApt, work: Path, why: str) -> Base:
     try:
         command.run(engine.build(build, iidfile), env=engine.environment, log=work / "base.log", timeout=600)
     except CommandError as error:
-        raise diagnose(engine, error) from error
+        raise diagnose(engine.name, error) from error
     name = engine.local_name(f"reconnect-base:{SUITE}")
     command.run(engine.tag(iidfile.read_text(encoding="utf-8").strip(), name), env=engine.environment, timeout=60)
     return Base(name, why)

@@ -47,7 +47,7 @@ def inputs(workspace: Workspace) -> stamp.Inputs:
 
 
 def run_requirements(text: str) -> str:
-    """The part of requirements.txt that a run needs: the lines before ``# checks``. docker/Dockerfile cuts there too."""
+    """What a run needs of requirements.txt: the lines before ``# checks``, where docker/Dockerfile cuts too."""
     return re.split(r"^# checks", text, maxsplit=1, flags=re.MULTILINE)[0]
 
 

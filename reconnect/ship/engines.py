@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -20,28 +19,8 @@ from typing import Any
 from reconnect import command
 from reconnect.command import CommandError
 from reconnect.errors import ConfigError, MachineError
+from reconnect.ship.obstacles import diagnose, none_works
 from reconnect.suggest import unknown
-
-NAMESPACE = re.compile(
-    r"user ?namespace|newuidmap|newgidmap|subuid|subgid|unshare|CLONE_NEW|cannot clone|rlimit|cgroup|crun|runc"
-    r"|PID namespace|potentially insufficient UIDs",
-    re.IGNORECASE,
-)
-STORAGE = re.compile(
-    r"storage|overlay|graph ?driver|no space left|read-only file system|runroot|mkdir .*: permission denied",
-    re.IGNORECASE,
-)
-DAEMON = re.compile(r"daemon|docker\.sock|docker API", re.IGNORECASE)
-
-WAYS_OUT = {
-    "namespace": "run as root with buildah, which needs none: apt-get install buildah; ./inv image --engine buildah\n"
-    "or allow user namespaces: apt-get install uidmap; usermod --add-subuids 100000-165535 "
-    "--add-subgids 100000-165535 $USER; sysctl user.max_user_namespaces=15000",
-    "storage": "copy instead of overlay mounts (slower, more disk): STORAGE_DRIVER=vfs ./inv image\n"
-    "or a storage elsewhere: CONTAINERS_STORAGE_CONF=FILE with graphroot on a disk with room",
-    "daemon": "start it: systemctl start docker; and be in its group: usermod --append --groups docker $USER",
-    "engine": "try another one with --engine",
-}
 
 
 @dataclass(frozen=True)
@@ -325,41 +304,14 @@ def present(name: str = "") -> list[Engine]:
     return usable
 
 
-def none_works(obstacles: Sequence[MachineError]) -> MachineError:
-    """One error for what stands in the way of each engine."""
-    if len(obstacles) == 1:
-        return obstacles[0]
-    return MachineError(
-        "none of the installed engines can work here",
-        why="\n".join(f"{error.what}\n{error.why}" for error in obstacles),
-        hint="\nor ".join(dict.fromkeys(error.hint for error in obstacles)),
-    )
-
-
 def stands_in_the_way(engine: Engine, commands: Sequence[Sequence[str]]) -> MachineError | None:
     """Why an engine can't do something on this machine; None where it can."""
     for argv in commands:
         try:
             command.run(argv, env=engine.environment, timeout=60)
         except CommandError as error:
-            return diagnose(engine, error)
+            return diagnose(engine.name, error)
     return None
-
-
-def diagnose(engine: Engine, error: CommandError) -> MachineError:
-    """What a failed command of an engine lacked: a namespace, a usable storage, its daemon, or something else."""
-    said = "\n".join(error.tail) or error.ending
-    last = next((line for line in reversed(error.tail) if re.search("error|cannot|denied", line, re.IGNORECASE)), said)
-    kinds = {"daemon": DAEMON, "namespace": NAMESPACE, "storage": STORAGE}
-    kind = next((k for k, pattern in kinds.items() if pattern.search(last)), "")
-    kind = kind or next((k for k, pattern in kinds.items() if pattern.search(said)), "engine")
-    lacks = {
-        "daemon": "its daemon doesn't answer",
-        "namespace": "it gets no namespace, or another right, to start containers with",
-        "storage": "its storage can't be used",
-        "engine": "it failed",
-    }
-    return MachineError(f"{engine.name} can't work here: {lacks[kind]}", why=str(error), hint=WAYS_OUT[kind])
 
 
 def checked_volume(engine: Engine, given: str) -> str:

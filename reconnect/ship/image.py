@@ -19,6 +19,7 @@ from reconnect.ship import base as base_images
 from reconnect.ship import context, engines, leftovers, machine, running
 from reconnect.ship.base import Base
 from reconnect.ship.engines import Build, Engine, Layer
+from reconnect.ship.obstacles import none_works
 from reconnect.toolchain import disk, stamp
 from reconnect.toolchain.lock import exclusive
 from reconnect.workspace import Workspace
@@ -144,7 +145,7 @@ def _base(
             return engine, base
         say(f"    {obstacle.what}")
         obstacles.append(obstacle)
-    raise engines.none_works(obstacles)
+    raise none_works(obstacles)
 
 
 def _build(engine: Engine, base: Base, workspace: Workspace, apt: machine.MachineApt, no_cache: bool) -> str:

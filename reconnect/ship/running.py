@@ -9,7 +9,8 @@ from pathlib import Path
 from reconnect import command
 from reconnect.command import CommandError, Completed
 from reconnect.errors import MachineError
-from reconnect.ship.engines import Container, Engine, diagnose
+from reconnect.ship.engines import Container, Engine
+from reconnect.ship.obstacles import diagnose
 
 
 def run(
@@ -34,7 +35,7 @@ def run(
             try:
                 command.run(argv, env=engine.environment, log=log, timeout=120)
             except CommandError as error:
-                raise diagnose(engine, error) from error
+                raise diagnose(engine.name, error) from error
         return command.run(last, env=engine.environment, log=log, timeout=timeout, on_line=on_line, check=False)
     finally:
         command.run(engine.end(name), env=engine.environment, log=log, timeout=120, check=False)
@@ -47,10 +48,10 @@ def obstacle(engine: Engine, image: str, log: Path) -> MachineError | None:
     except MachineError as error:
         return error
     except CommandError as error:
-        return diagnose(engine, error)
+        return diagnose(engine.name, error)
     if ended.returncode == 0:
         return None
     failed = CommandError(
         ended.argv, None, command.describe_exit(ended.returncode), ended.output.splitlines()[-command.TAIL_LINES :], log
     )
-    return diagnose(engine, failed)
+    return diagnose(engine.name, failed)

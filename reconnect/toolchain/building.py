@@ -22,6 +22,7 @@ from reconnect.toolchain import applying, disk, stamp
 from reconnect.toolchain.applying import Applied
 from reconnect.toolchain.base import import_base
 from reconnect.toolchain.fetching import Fetched, fetch
+from reconnect.toolchain.gitrepo import clear_locks
 from reconnect.toolchain.lock import exclusive
 from reconnect.toolchain.recipes import Argv, Place, find
 from reconnect.toolchain.series import PATCHED, Series
@@ -94,6 +95,7 @@ def _patch(workspace: Workspace, component: Component) -> Patched:
     if not (tree / ".git").exists():
         disk.require(workspace.build, component.build.disk_mib, component.name)
     fetched = fetch(workspace, component)
+    clear_locks(tree)
     base = import_base(fetched, tree)
     return Patched(fetched, series, base, applying.apply(series, base, tree))
 

@@ -65,6 +65,16 @@ def open_repository(path: Path) -> gitpython.Repo:
     return repo
 
 
+def clear_locks(repository: Path) -> None:
+    """Remove the lock files of git commands that were killed, which would stop all later ones.
+
+    To be called only while nobody else works on the repository.
+    """
+    dot = repository / ".git"
+    for left in [*dot.glob("*.lock"), *(dot / "refs").rglob("*.lock")]:
+        left.unlink(missing_ok=True)
+
+
 def git(
     *words: str | Path,
     cwd: Path,

@@ -63,9 +63,9 @@ def test_a_fetch_that_was_killed_leaves_only_a_partial_which_the_next_replaces(
 def test_during_a_compile(tiny: Tiny, gate: Gate, sig: int) -> None:
     """Steps: interrupt a compile; build again. Verify: what had been compiled is kept, no lock is in the way."""
     with tiny.checkout.start(*BUILD, GATE=str(gate.path), RECONNECT_JOBS="1") as task:
-        gate.wait_until_reached()
+        gate.wait_until_reached(task)
         gate.open()  # lets the first file through
-        gate.wait_until_reached()
+        gate.wait_until_reached(task)
         interrupted(task, sig)
     done = tiny.checkout.run(*BUILD).expect(0, "not done yet")
     assert "waiting" not in done.output
@@ -91,11 +91,11 @@ def test_a_child_that_ignores_sigterm_is_killed_though_ctrl_c_comes_twice(tiny: 
     tiny.repo.commit({"configure": STUBBORN}, "configure: never end")
     tiny.stacks(commit=tiny.repo.head)
     with tiny.checkout.start(*BUILD, GATE=str(gate.path)) as task:
-        gate.wait_until_reached()
+        gate.wait_until_reached(task)
         children = [p.pid for p in task.children()]
         assert children
         task.interrupt()
-        gate.wait_until_reached()
+        gate.wait_until_reached(task)
         task.interrupt()
         task.wait().expect(130)
         assert_ended(children)
@@ -107,7 +107,7 @@ def test_two_builds_at_once(tiny: Tiny, gate: Gate) -> None:
     Verify: the second says for whom it waits, both end with 0, and the second had nothing to do.
     """
     with tiny.checkout.start(*BUILD, GATE=str(gate.path)) as first:
-        gate.wait_until_reached()
+        gate.wait_until_reached(first)
         with tiny.checkout.start(*BUILD) as second:
             second.wait_for_output(f"waiting for process {first.process.pid} (build tiny)")
             for _ in range(3):  # main.c and part.c of the baseline, part.c of the patched
@@ -119,7 +119,7 @@ def test_two_builds_at_once(tiny: Tiny, gate: Gate) -> None:
 
 def test_ctrl_c_while_waiting_for_another_build(tiny: Tiny, gate: Gate) -> None:
     with tiny.checkout.start(*BUILD, GATE=str(gate.path)) as first:
-        gate.wait_until_reached()
+        gate.wait_until_reached(first)
         with tiny.checkout.start(*BUILD) as second:
             second.wait_for_output("waiting for process")
             second.interrupt()
@@ -145,8 +145,8 @@ def test_two_fetches_at_once(tiny: Tiny, silent_server: socket.socket) -> None:
 
 def test_a_build_that_was_killed_goes_on(tiny: Tiny, gate: Gate) -> None:
     """Steps: SIGKILL a build and its children while it compiles; build again. Verify: 0, and nothing waited for."""
-    with tiny.checkout.start(*BUILD, GATE=str(gate.path)):
-        gate.wait_until_reached()
+    with tiny.checkout.start(*BUILD, GATE=str(gate.path)) as task:
+        gate.wait_until_reached(task)
     done = tiny.checkout.run(*BUILD).expect(0)
     assert "waiting" not in done.output
     assert says(tiny.prints("baseline")) == "part 1"
@@ -155,7 +155,7 @@ def test_a_build_that_was_killed_goes_on(tiny: Tiny, gate: Gate) -> None:
 def test_clean_waits_for_a_build_and_a_build_for_clean(tiny: Tiny, gate: Gate) -> None:
     """Steps: hold a build; start a clean; let the build go on; build again. Verify: all end with 0, in that order."""
     with tiny.checkout.start(*BUILD, GATE=str(gate.path)) as build:
-        gate.wait_until_reached()
+        gate.wait_until_reached(build)
         with tiny.checkout.start("clean") as clean:
             clean.wait_for_output(f"waiting for process {build.process.pid} (build tiny)")
             for _ in range(3):

@@ -324,11 +324,13 @@ class Gate:
             # Open at both ends here, so that no open() blocks, whoever comes first.
             self._ends.append(os.open(fifo, os.O_RDWR | os.O_NONBLOCK))
 
-    def wait_until_reached(self) -> None:
-        """Wait until a command has come to the gate."""
-        readable, _, _ = select.select([self._ends[0]], [], [], DEADLINE)
-        assert readable, "nothing came to the gate"
-        os.read(self._ends[0], 100)
+    def wait_until_reached(self, task: Task) -> None:
+        """Wait until a command of a task has come to the gate."""
+        end = time.monotonic() + DEADLINE
+        while not select.select([self._ends[0]], [], [], 0.1)[0]:
+            assert task.process.poll() is None, f"ended before the gate:\n{task.output}"
+            assert time.monotonic() < end, f"nothing came to the gate:\n{task.output}"
+        os.read(self._ends[0], 2)
 
     def open(self) -> None:
         """Let one command through."""

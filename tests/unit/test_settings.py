@@ -76,6 +76,7 @@ def test_all_mirrors_come_before_all_origins() -> None:
     assert candidates(urls, mirrors) == ["file:///srv/q/qemu.git", "http://mirror/all.git", *urls]
 
 
+@pytest.mark.filterwarnings("ignore:Possible nested set:FutureWarning")
 @given(st.text(), st.text(alphabet="\\gq<>(1)[ax"))
 def test_a_premirror_that_was_taken_never_fails_later(pattern: str, replacement: str) -> None:
     try:
