@@ -122,6 +122,7 @@ class _Trial:
         self.watch: SocketWatch | None = None
         self.restarted: float | None = None
         self.usage: dict[str, _Usage] = {}
+        self.connections: int | None = None
 
     def run(self, stack: ExitStack) -> None:
         """The cell.
@@ -199,6 +200,8 @@ class _Trial:
     def _end(self) -> None:
         assert self.vm is not None
         self.usage["after"] = self._usage()
+        # Counted while QEMU lives: a backend that is the client connects once more to a socket that is being closed.
+        self.connections = self._backend.connections()
         status = self.vm.execute("query-status", Deadline(MONITOR_SECONDS))
         if not isinstance(status, dict) or status.get("status") != "running":
             raise Wrong(f"QEMU's monitor says that the guest is not running: {status}")
@@ -230,7 +233,7 @@ class _Trial:
             probes_sent=found.probes_sent,
             probes_lost=found.probes_lost,
             stages_ms=reached.milliseconds(),
-            connections=self._backend.connections(),
+            connections=self._backend.connections() if self.connections is None else self.connections,
         )
 
     def _moments(self, restarted: float) -> Moments:
