@@ -15,7 +15,7 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -131,28 +131,23 @@ def run(
             sink = stack.enter_context(log.open("a", encoding="utf-8", errors="replace"))
             sink.write(f"$ {pasteable(words, cwd)}\n")
             sink.flush()
-        try:
-            process = subprocess.Popen(
-                words,
-                cwd=cwd,
-                env={**os.environ, **env} if env else None,
-                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise CommandError(words, cwd, f"{error.strerror}: {error.filename}", (), log) from error
+        process: subprocess.Popen[bytes] | None = None
+        timer: threading.Timer | None = None
         out_of_time = threading.Event()
-
-        def give_up() -> None:
-            out_of_time.set()
-            end_group(process)
-
-        timer = threading.Timer(timeout, give_up)
-        timer.daemon = True
-        timer.start()
         try:
+            with _interrupts_deferred():
+                process = subprocess.Popen(
+                    words,
+                    cwd=cwd,
+                    env={**os.environ, **env} if env else None,
+                    stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            timer = threading.Timer(timeout, _give_up, (process, out_of_time))
+            timer.daemon = True
+            timer.start()
             if stdin is not None and process.stdin:
                 with contextlib.suppress(BrokenPipeError):
                     process.stdin.write(stdin)
@@ -167,12 +162,16 @@ def run(
                 if on_line:
                     on_line(line.rstrip("\n"))
             returncode = process.wait()
-        except BaseException:
-            end_group(process)
+        except BaseException as error:
+            if process:
+                end_group(process)
+            elif isinstance(error, OSError):
+                raise CommandError(words, cwd, f"{error.strerror}: {error.filename}", (), log) from error
             raise
         finally:
-            timer.cancel()
-            if process.stdout:
+            if timer:
+                timer.cancel()
+            if process and process.stdout:
                 process.stdout.close()
         if sink:
             sink.write(f"# {describe_exit(returncode)}\n")
@@ -181,6 +180,34 @@ def run(
         tail = deque((line.rstrip() for line in output if line.strip()), maxlen=TAIL_LINES)
         raise CommandError(words, cwd, ending, tail, log)
     return Completed(tuple(words), returncode, "".join(output))
+
+
+def _give_up(process: subprocess.Popen[bytes], out_of_time: threading.Event) -> None:
+    out_of_time.set()
+    end_group(process)
+
+
+@contextlib.contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait: raised within Popen, they would leave a child that nobody knows.
+
+    Only the handlers are exchanged, as a child would inherit a mask of blocked signals.
+    """
+    if threading.current_thread() is not threading.main_thread():  # handlers run in the main thread alone
+        yield
+        return
+    came: list[int] = []
+    old = {sig: signal.getsignal(sig) for sig in (signal.SIGINT, signal.SIGTERM)}
+    ours = {sig: handler for sig, handler in old.items() if callable(handler)}
+    for sig in ours:
+        signal.signal(sig, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for sig, handler in ours.items():
+            signal.signal(sig, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _group_alive(group: int) -> bool:

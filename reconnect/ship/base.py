@@ -154,7 +154,7 @@ def bootstrap(engine: Engine, apt: MachineApt, work: Path, why: str) -> Base:
     context = work / "base"
     archive = context / "base.tar"
     argv = bootstrap_argv(apt, context / "partial.tar")
-    inputs = {"apt sources": apt.sources.read_text(encoding="utf-8"), "options": stamp.digest(*argv)}
+    inputs = {"apt sources": apt.sources.read_text(encoding="utf-8"), "options": stamp.digest(*_DPKG_OPTIONS, _HOOK)}
     if stamp.why_redo(context / "stamp.json", inputs, {"base.tar": archive}):
         shutil.rmtree(context, ignore_errors=True)
         context.mkdir(parents=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -231,8 +232,7 @@ class Buildah(Engine):
         store = _buildah_store()
         index = Path(store["GraphRoot"], f"{store['GraphDriverName']}-layers", "layers.json")
         sizes = {layer.get("diff-digest"): layer.get("diff-size", 0) for layer in json.loads(index.read_text("utf-8"))}
-        steps = [step.get("created_by", "") for step in oci["history"] if not step.get("empty_layer")]
-        layers = zip(oci["rootfs"]["diff_ids"], steps, strict=False)
+        layers = zip(oci["rootfs"]["diff_ids"], _makers(oci["history"]), strict=False)
         return [Layer(sizes.get(digest, 0), made_by) for digest, made_by in layers]
 
     def exists(self, image: str) -> list[str]:
@@ -327,6 +327,19 @@ def checked_volume(engine: Engine, given: str) -> str:
             hint=f"give a folder: --volume ./{given}, or another engine: --engine podman",
         )
     return given
+
+
+def _makers(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What made each layer. Where a whole stage is one layer, its last words change no file: then its first RUN."""
+    makers: list[str] = []
+    steps: list[str] = []
+    for step in history:
+        steps.append(step.get("created_by", ""))
+        if not step.get("empty_layer"):
+            files = re.search(r"#\(nop\) +(ADD|COPY)", steps[-1]) or "#(nop)" not in steps[-1]
+            makers.append(steps[-1] if files else next((s for s in steps if "#(nop)" not in s), steps[-1]))
+            steps = []
+    return makers
 
 
 def _mounts(container: Container) -> list[str]:

@@ -124,6 +124,16 @@ def test_layers_of_buildah_come_from_its_storage(machine: Machine, buildah: Call
     assert [layer.size for layer in Buildah().layers("image")] == [1000000, 2000000]
 
 
+def test_a_stage_that_is_one_layer_is_named_by_its_command(machine: Machine, buildah: Callable[[], None]) -> None:
+    history = [
+        {"created_by": "/bin/sh -c #(nop) ADD file:base in /"},
+        {"created_by": "/bin/sh -c install lab", "empty_layer": True},
+        {"created_by": "/bin/sh -c #(nop) COPY dir:1 in /", "empty_layer": True},
+        {"created_by": "/bin/sh -c #(nop) CMD"},
+    ]
+    assert engines._makers(history) == ["/bin/sh -c #(nop) ADD file:base in /", "/bin/sh -c install lab"]
+
+
 def test_a_volume_is_a_folder_or_a_name_where_there_are_names(tmp_path: Path) -> None:
     assert engines.checked_volume(Docker(), "cache") == "cache"
     assert engines.checked_volume(Buildah(), str(tmp_path)) == str(tmp_path)

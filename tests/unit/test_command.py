@@ -105,6 +105,37 @@ def test_what_a_callback_raises_ends_the_command_and_its_children(tmp_path: Path
     assert_ended(map(int, (tmp_path / "pids").read_text().split()))
 
 
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_a_child_is_started_ends_that_child(monkeypatch: pytest.MonkeyPatch, sig: int) -> None:
+    """Steps: send us the signal when the child runs already, and Popen has not returned yet. Verify: no child left."""
+    started: list[int] = []
+    popen = subprocess.Popen
+
+    def slow(*words: object, **more: object) -> object:
+        process = popen(*words, **more)  # type: ignore[call-overload]
+        started.append(process.pid)
+        signal.raise_signal(sig)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", slow)
+    before = signal.signal(sig, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            command.run(["sleep", "600"])
+        assert signal.getsignal(sig) is signal.default_int_handler
+    finally:
+        signal.signal(sig, before)
+    assert started
+    assert_ended(started)
+
+
+def test_a_child_takes_sigterm_and_ctrl_c_as_ever() -> None:
+    """Neither ignored nor blocked: what we do while it is started is not handed on to it."""
+    script = "import signal; print([signal.getsignal(s).name for s in (2, 15)], signal.pthread_sigmask(0, []))"
+    with_default = ["env", "--default-signal=INT", "python3", "-c", script.replace("(2, 15)", "(15,)")]
+    assert command.run(with_default).output == "['SIG_DFL'] set()\n"
+
+
 def test_end_group_kills_what_ignores_sigterm() -> None:
     script = "trap '' TERM; echo ready; while :; do sleep 600; done"
     with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as process:
