@@ -198,6 +198,29 @@ def test(_: Context, only: str = "") -> None:
     selftest.run(ROOT, only)
 
 
+@task(
+    help={
+        "engine": "podman, buildah or docker (default: the first that works here)",
+        "base": "a reference, or mmdebstrap (default: Debian 12 slim by digest; without a registry mmdebstrap)",
+        "no-cache": "build each step again",
+        "smoke": "then run doctor and one cell per scheme of debian-12 inside",
+        "volume": "with --smoke: the folder or named volume that holds caches and built programs",
+    }
+)
+@ours
+def image(
+    _: Context, engine: str = "", base: str = "", no_cache: bool = False, smoke: bool = False, volume: str = ""
+) -> None:
+    """Build the container image for CI: docs/container.md."""
+    from reconnect.ship import image as images
+    from reconnect.ship import smoke as smoking
+
+    workspace = _workspace()
+    built = images.build(workspace, _config(workspace), images.Wish(engine, base, no_cache))
+    if smoke:
+        say(f"results: {os.path.relpath(smoking.run(workspace, built, volume))}")
+
+
 @task(help={"cache": "the cache outside of the checkout too (only one that we marked as ours)"})
 @ours
 def clean(_: Context, cache: bool = False) -> None:
@@ -208,7 +231,7 @@ def clean(_: Context, cache: bool = False) -> None:
     cleaning.clean(workspace, cache=cache)
 
 
-namespace = Collection(doctor, status, fetch, patch, build, test_reconnect, test, clean)
+namespace = Collection(doctor, status, fetch, patch, build, test_reconnect, test, image, clean)
 namespace.configure({"run": {"in_stream": False}})
 
 if __name__ == "__main__":

@@ -42,13 +42,14 @@ def examine(workspace: Workspace) -> list[Finding]:
 
 
 def _packages(workspace: Workspace) -> Iterator[Finding]:
-    listed = packages.read(workspace.packages)
+    listed = [p for p in packages.read(workspace.packages) if p.section != packages.IMAGE]
     gone = packages.missing(listed)
     for section in dict.fromkeys(p.section for p in listed):
         here = [p.name for p in gone if p.section == section]
         if here:
             mend = f"apt-get install --no-install-recommends {' '.join(here)}"
-            yield Finding(f"Debian packages [{section}]", BAD, ", ".join(here), mend)
+            state = NOTE if section == packages.CHECKS else BAD
+            yield Finding(f"Debian packages [{section}]", state, ", ".join(here), mend)
         else:
             yield Finding(f"Debian packages [{section}]", OK, f"{sum(p.section == section for p in listed)} installed")
 

@@ -8,6 +8,12 @@ from pathlib import Path
 from reconnect import command
 from reconnect.errors import ConfigError
 
+IMAGE = "image"
+"""The section that only the container image needs."""
+
+CHECKS = "checks"
+"""The section that only the project's own checks need; the image goes without."""
+
 
 @dataclass(frozen=True)
 class Package:

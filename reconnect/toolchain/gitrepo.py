@@ -36,8 +36,14 @@ HERMETIC = {
     "LC_ALL": "C",
 }
 
-DOWNLOAD = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-"""Environment of commands that talk to a server: never a prompt, messages that can be matched."""
+DOWNLOAD = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C",
+    "GIT_HTTP_LOW_SPEED_LIMIT": "1000",
+    "GIT_HTTP_LOW_SPEED_TIME": "60",
+}
+"""Environment of commands that talk to a server: never a prompt, messages that can be matched, and a server that
+sends less than 1000 bytes a second for a minute is given up."""
 
 # git sets these for its hooks and aliases; called from one, we would read and write that repository, not our own.
 for _name in (
