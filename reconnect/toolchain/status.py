@@ -37,7 +37,8 @@ def status(workspace: Workspace, config: Config, component: Component, *, ask_or
         origin = "cached"
     elif ask_origins:
         reason = fetching.reachable(workspace, component)
-        origin = f"no: {reason.splitlines()[0]}" if reason else "yes"
+        # git says "unable to access 'URL': why"; a table has no room for the URL.
+        origin = "no: " + reason.splitlines()[0].split("': ")[-1] if reason else "yes"
     else:
         origin = "not asked"
     return Status(component.name, stacks, origin, fetched, _patched(workspace, component), _built(workspace, component))
