@@ -163,8 +163,8 @@ def build(_: Context, component: str = "", stack: str = "") -> None:
     help={
         "stack": "a stack or auto (default: auto)",
         "scheme": "schemes with commas between, or all (default: baseline,server,default,explicit)",
-        "backend": "backends with commas between (default: testpmd)",
-        "fault": "faults with commas between, or all (default: crash)",
+        "backend": "backends with commas between: testpmd, stub (default: testpmd)",
+        "fault": "faults with commas between, or all; with the stub also matrix or entries of it (default: crash)",
         "repeat": "how often each cell is run (default: 1)",
         "neighbour": "permanent: the guest knows its peer's address; arp: it must ask again (default: permanent)",
         "accel": "tcg or kvm (default: tcg)",

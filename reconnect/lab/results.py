@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from reconnect.errors import ConfigError
 SCHEMA = 1
 FILE = "results.json"
 VERDICTS = ("pass", "fail", "error", "skip", "blocked")
+
+
+def folder_name(*words: object) -> str:
+    """A name for a cell's folder. Colons and the like are nothing that every file system and CI service takes."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", "-".join(map(str, words)))
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ class CellResult:
     @property
     def name(self) -> str:
         """Scheme, backend, fault and repeat: also the name of its folder."""
-        return f"{self.scheme}-{self.backend}-{self.fault}-{self.repeat}"
+        return folder_name(self.scheme, self.backend, self.fault, self.repeat)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from reconnect.lab.accel import check_accelerator
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.cells import BACKENDS, Cell
 from reconnect.lab.guest import Guest
+from reconnect.lab.matrix.entries import is_entry
+from reconnect.lab.matrix.runner import run_matrix
 from reconnect.lab.results import CellResult, RunResult, StackInfo, save
 from reconnect.lab.scenario import FAILURE, Options, run_cell
 from reconnect.lab.schemes import SCHEMES
@@ -51,9 +53,10 @@ def run_cells(
         stack=stack_info,
     )
     try:
-        for number, cell in enumerate(cells, 1):
-            title = f"cell {number} of {len(cells)}: {cell.scheme}, {cell.backend}, {cell.fault}, repeat {cell.repeat}"
-            with console.step(title) as step:
+        ordinary = [cell for cell in cells if not is_entry(cell.fault)]
+        for number, cell in enumerate(ordinary, 1):
+            title = f"{cell.scheme}, {cell.backend}, {cell.fault}, repeat {cell.repeat}"
+            with console.step(f"cell {number} of {len(ordinary)}: {title}") as step:
                 try:
                     found = run_cell(cell, binaries, guest, out_dir / cell.name, options)
                 except BaseException as error:
@@ -62,6 +65,9 @@ def run_cells(
                 result = result.with_cell(found)
                 save(result, out_dir)
                 step.done(_line(found))
+        for found in run_matrix([c for c in cells if is_entry(c.fault)], binaries, guest, out_dir, options):
+            result = result.with_cell(found)
+            save(result, out_dir)
     finally:
         save(result, out_dir)
         junit.write(result, out_dir)

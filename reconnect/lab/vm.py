@@ -92,10 +92,10 @@ class Vm:
             raise
         self._stack.callback(self._monitor.close)
 
-    def execute(self, command: str, deadline: Deadline) -> object:
+    def execute(self, command: str, deadline: Deadline, **arguments: object) -> object:
         """Run a command of QEMU's monitor."""
         try:
-            return self._monitor.execute(command, deadline)
+            return self._monitor.execute(command, deadline, **arguments)
         except Broken:
             self.check_soon()
             raise

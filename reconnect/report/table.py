@@ -19,7 +19,10 @@ def show(result: RunResult, folder: Path) -> None:
     :param folder: the run's folder.
     """
     console.say(title(result), "bold")
-    console.out.print(table(result), soft_wrap=False)
+    if not all(map(_is_matrix, result.cells)):
+        console.out.print(table(result), soft_wrap=False)
+    for line in matrix(result):
+        console.say(line)
     for line in remarks(result, folder):
         console.say(line)
     console.say(f"results: {folder / FILE}")
@@ -34,8 +37,24 @@ def table(result: RunResult) -> Table:
     for heading in ("outage", "recovery", "lost", "connections"):
         grid.add_column(heading, justify="right", no_wrap=True)
     for cell in result.cells:
-        grid.add_row(*_row(cell))
+        if not _is_matrix(cell):
+            grid.add_row(*_row(cell))
     return grid
+
+
+def matrix(result: RunResult) -> list[str]:
+    """The matrix of message x cut x moment, folded: a line for each scheme and moment."""
+    groups: dict[tuple[str, str], list[CellResult]] = {}
+    for cell in filter(_is_matrix, result.cells):
+        groups.setdefault((cell.scheme, cell.fault.rpartition("@")[2]), []).append(cell)
+    return [
+        f"matrix {scheme} @{moment}: {sum(cell.verdict == 'pass' for cell in cells)} of {len(cells)} passed"
+        for (scheme, moment), cells in groups.items()
+    ]
+
+
+def _is_matrix(cell: CellResult) -> bool:
+    return "@" in cell.fault
 
 
 def title(result: RunResult) -> str:

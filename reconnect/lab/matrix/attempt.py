@@ -1,0 +1,347 @@
+"""One entry of the matrix on a lane: a script is loaded, its moment comes, its rule is carried out, all is well again.
+
+What "well" is: QEMU lives and its monitor answers; the rings run on a connection that was made after the rule was
+carried out; the guest's probes are answered; QEMU broke no rule of the protocol; the guest's driver complained of
+nothing; no more connections were made than it takes; QEMU's log did not flood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+from reconnect.deadline import Deadline
+from reconnect.lab.failure import Broken, CellFailure, Wrong
+from reconnect.lab.lines import tail_of
+from reconnect.lab.matrix import fuzz
+from reconnect.lab.matrix.entries import AWAY, CUT_SOMEWHERE, FUZZ, GONE, HANG, MANY, REHEARSE, SPIN, Entry
+from reconnect.lab.matrix.lane import Held, Lane
+from reconnect.lab.results import CellResult
+from reconnect.lab.stub.script import Script
+
+T = TypeVar("T")
+
+MONITOR_SECONDS = 15.0
+STEADY = 10
+"""So many probes in a row: a fifth of a second."""
+
+FLOOD = 60
+"""Lines of QEMU's log that one entry may take. A failed handshake is worth a few."""
+
+BOOTED = "init: probing"
+"""What the guest's init says last."""
+
+LATE_SECONDS = 0.3
+GONE_SECONDS = 1.0
+"""How long a backend that refuses or is stuck is left so."""
+
+SPIN_SECONDS = 3.0
+SPIN_CONNECTIONS = 4
+"""One each second, one more at either end."""
+
+SETTLED, THREADS, ANONYMOUS_KIB = 4, 2, 4096
+"""Restarts before QEMU's size is taken, and what it may gain: idle workers of its pool come and go, and the
+translator's buffer fills as the guest runs."""
+
+COMPLAINTS = ("is not a head", "out of range", "Unexpected TXQ", "Kernel panic", "BUG:", "Oops", "Call Trace")
+"""What the guest says when its rings hold nonsense."""
+
+ACTIONS: dict[str, tuple[tuple[str, dict[str, object]], ...]] = {
+    "set-link": (("set_link", {"name": "net", "up": False}), ("set_link", {"name": "net", "up": True})),
+    "stop-cont": (("stop", {}), ("cont", {})),
+    "reboot": (("system_reset", {}),),
+}
+"""What makes the moment, in commands of QEMU's monitor."""
+
+
+class NotSent(CellFailure):
+    """QEMU does not send the message at this moment: there is nothing to cut."""
+
+    verdict = "skip"
+
+
+class Attempt:
+    """An entry under way.
+
+    :param lane: with a running guest; for the moment ``startup`` with no QEMU yet.
+    :ivar mark: the number of the stub's events before the script was loaded.
+    """
+
+    def __init__(self, entry: Entry, lane: Lane) -> None:
+        self.entry = entry
+        self.lane = lane
+        self.mark = 0
+        self.outage_ms: float | None = None
+        self.recovery_ms: float | None = None
+        self.connections = self.probes_sent = self.probes_lost = 0
+        self._console = self._log = 0
+
+    def run(self) -> None:
+        """The entry.
+
+        :raises CellFailure: it went wrong, or there was nothing to do.
+        """
+        if self.entry.moment == "startup":
+            self._startup()
+        elif self.entry.moment == "boot":
+            self._boot()
+        elif self.entry.moment == "quit":
+            self._quit()
+        elif self.entry.kind == MANY:
+            self._many()
+        elif self.entry.kind == FUZZ:
+            self._fuzz()
+        else:
+            self._disturb()
+        self._check_rules()
+
+    def filled(self, result: CellResult) -> CellResult:
+        """The result with what was measured."""
+        return replace(
+            result,
+            outage_ms=self.outage_ms,
+            recovery_ms=self.recovery_ms,
+            connections=self.connections,
+            probes_sent=self.probes_sent,
+            probes_lost=self.probes_lost,
+        )
+
+    def _startup(self) -> None:
+        """QEMU is started against the script."""
+        lane = self.lane
+        self.mark = lane.backend.load(self.entry.script, Deadline(MONITOR_SECONDS))
+        lane.power_on(Deadline(lane.options.recovery), self._mend)
+        # QEMU may go on before it notices that a connection is gone: the next one is as good.
+        deadline = Deadline(lane.options.recovery)
+        what = "QEMU to greet its backend to the end"
+        self._wait(self._greeted, deadline, what)
+        if self.entry.rule is not None and not lane.backend.events.of("fired", self.mark):
+            # The last messages of a greeting come after what makes one.
+            lane.bell.pause(Deadline(LATE_SECONDS))
+            self._must_have_fired()
+            self._wait(self._greeted, deadline, what)
+        self._check_connections(1 + self._expected_connections())
+        lane.vm.execute("query-status", Deadline(MONITOR_SECONDS))
+        self._check_log()
+        lane.vm.quit()
+
+    def _boot(self) -> None:
+        """A guest boots, with its backend or without."""
+        lane, away = self.lane, self.entry.kind == AWAY
+        deadline = Deadline(lane.options.boot)
+        lane.power_on(deadline)
+        self.mark = len(lane.backend.events.all) if away else 0
+        if away:
+            lane.backend.load(self.entry.script, Deadline(MONITOR_SECONDS))
+            booted = partial(self._console_has, BOOTED)
+            # QEMU's attempts to connect, one a second, ring the bell.
+            lane.bell.wait(booted, deadline, "the guest to boot without its backend", Broken)
+            lane.backend.load(Script(), Deadline(MONITOR_SECONDS))
+            deadline = Deadline(lane.options.recovery)
+        self._wait(lambda: self._ready(0.0), deadline, "the rings to run")
+        self._wait(lambda: lane.vm.record.streak >= STEADY, deadline, "probes to be answered")
+        self._check_log()
+        self._check_console()
+        lane.vm.quit()
+
+    def _console_has(self, words: str) -> bool:
+        return any(words in line for line in tail_of(self.lane.vm.arguments.console, 10**6))
+
+    def _mend(self) -> None:
+        """Make the backend good again, where the entry leaves that to us."""
+        lane, kind = self.lane, self.entry.kind
+        if kind == GONE:
+            lane.bell.pause(Deadline(GONE_SECONDS))
+            lane.backend.load(Script(hang_up=True), Deadline(MONITOR_SECONDS))
+        elif kind == SPIN:
+            lane.bell.pause(Deadline(SPIN_SECONDS))
+            made = len(self._connections())
+            if made > SPIN_CONNECTIONS:
+                raise Wrong(f"QEMU spins: {made} connections in {SPIN_SECONDS:.0f} s")
+            lane.backend.load(Script(), Deadline(MONITOR_SECONDS))
+
+    def _greeted(self) -> bool:
+        """Whether the newest connection is still there and has had the last message of a greeting.
+
+        That is the second ring's SET_VRING_CALL: what some QEMUs send after it does not matter.
+        """
+        events, made = self.lane.backend.events, self._connections()
+        last = made[-1] if made else 0
+        closed = events.of("closed", self.mark, connection=last)
+        return not closed and bool(events.of("message", self.mark, name="SET_VRING_CALL", n=2, connection=last))
+
+    def _quit(self) -> None:
+        """QEMU is told to quit against the script."""
+        self.mark = self.lane.backend.load(self.entry.script, Deadline(MONITOR_SECONDS))
+        self.lane.vm.quit()
+        self._must_have_fired()
+
+    def _many(self) -> None:
+        """The backend is restarted again and again: nothing may grow."""
+        lane, loaded = self.lane, Script(hang_up=True)
+        self._before()
+        self.mark = len(lane.backend.events.all)
+        first: Held | None = None
+        for number in range(self.entry.count):
+            mark = lane.backend.load(loaded, Deadline(MONITOR_SECONDS))
+            again = partial(lane.backend.events.of, "ready", mark)
+            lane.bell.wait(again, Deadline(lane.options.recovery), f"restart {number + 1}", Wrong)
+            # The first ones may still fill a cache.
+            first = lane.held if number == SETTLED else first
+        self._check_connections(self.entry.count)
+        if first is not None:
+            self._check_growth(first, lane.held)
+
+    def _check_growth(self, first: Held, last: Held) -> None:
+        grown = [
+            f"{name} from {before} to {after}"
+            for name, before, after, room in (
+                ("descriptors", first.fds, last.fds, 0),
+                ("threads", first.threads, last.threads, THREADS),
+                ("private memory (KiB)", first.anonymous_kib, last.anonymous_kib, ANONYMOUS_KIB),
+            )
+            if after > before + room
+        ]
+        if grown:
+            raise Wrong(f"QEMU grew in {self.entry.count} restarts: {', '.join(grown)}")
+
+    def _fuzz(self) -> None:
+        """The walk of a seed."""
+        deadline = Deadline(fuzz.SECONDS)
+        steps = fuzz.walk(self.entry.count)
+        number = 0
+        while not deadline.passed:
+            number, step = number + 1, next(steps)
+            try:
+                Attempt(step, self.lane).run()
+            except NotSent:
+                continue
+            except CellFailure as failure:
+                where = f"step {number} of seed {self.entry.count}, {step.name}"
+                raise type(failure)(f"{where}: {failure.what}", failure.details) from failure
+
+    def _disturb(self) -> None:
+        """All the other moments."""
+        lane, entry = self.lane, self.entry
+        self._before()
+        self.mark = lane.backend.load(entry.script, Deadline(MONITOR_SECONDS))
+        for command, arguments in ACTIONS.get(entry.moment, ()):
+            self._monitor(command, arguments)
+        slow = entry.moment == "reboot"
+        deadline = Deadline(lane.options.boot if slow else lane.options.recovery)
+        since = self._fired(deadline)
+        if entry.kind == HANG:
+            self._monitor("query-status", {})
+        self._mend()
+        ready = self._wait(lambda: self._ready(since), deadline, "the rings to run again")
+        before = lane.forget_probes()
+        self._wait(lambda: lane.vm.record.streak >= STEADY, deadline, "probes to be answered again")
+        if not slow:
+            last = max((before.host_time(at) for at in before.answered.values()), default=None)
+            first = min(lane.vm.record.host_time(at) for at in lane.vm.record.answered.values())
+            self.outage_ms = None if last is None else round(max(0.0, first - last) * 1000, 1)
+            self.recovery_ms = round(max(0.0, first - ready) * 1000, 1)
+            self.probes_sent = len(before.sent)
+            self.probes_lost = len(before.sent) - len(before.answered)
+        self._check_connections(self._expected_connections())
+        status = self._monitor("query-status", {})
+        if not isinstance(status, dict) or status.get("status") != "running":
+            raise Wrong(f"QEMU's monitor says that the guest is not running: {status}")
+        self._check_log()
+        self._check_console()
+        if entry.kind == REHEARSE:
+            self._check_coverage()
+
+    def _before(self) -> None:
+        lane = self.lane
+        self._console, self._log = len(tail_of(lane.vm.arguments.console, 10**6)), len(tail_of(lane.vm.log, 10**6))
+        lane.forget_probes()
+        lane.wait_steady(3, Deadline(lane.options.fault), "probes to be answered before the entry", Broken)
+
+    def _monitor(self, command: str, arguments: dict[str, object]) -> object:
+        return self.lane.vm.execute(command, Deadline(MONITOR_SECONDS), **arguments)
+
+    def _fired(self, deadline: Deadline) -> float:
+        """Wait until the rule was carried out; returns when that was. A rehearsal has no rule: when it began.
+
+        :raises NotSent: the rings run again, and it was not.
+        """
+        lane = self.lane
+        if self.entry.rule is None:
+            return float(lane.backend.events.all[self.mark]["t"])
+        fired = partial(lane.backend.events.of, "fired", self.mark)
+        self._wait(lambda: fired() or self._ready(0.0), deadline, "QEMU to send the message")
+        # The last message of a start comes after the rings run: give it the time to come.
+        if not fired():
+            lane.wait_steady(STEADY, deadline, "probes to be answered", Wrong)
+        self._must_have_fired()
+        return float(fired()[0]["t"])
+
+    def _wait(self, condition: Callable[[], T | None], deadline: Deadline, what: str) -> T:
+        """Wait; where that is in vain, tell what has happened so far.
+
+        :raises Wrong: it was in vain.
+        """
+        try:
+            return self.lane.bell.wait(condition, deadline, what, Wrong)
+        except Wrong as wrong:
+            raise Wrong(f"{wrong.what} ({self._story()})", wrong.details) from wrong
+
+    def _must_have_fired(self) -> None:
+        rule = self.entry.rule
+        if rule is not None and not self.lane.backend.events.of("fired", self.mark):
+            raise NotSent(f"QEMU does not send {rule.message} ({rule.occurrence}) at this moment")
+
+    def _ready(self, since: float) -> float | None:
+        """When the rings ran again after an instant, on a connection that is still there."""
+        events = self.lane.backend.events
+        closed = {event["connection"] for event in events.of("closed", self.mark)}
+        found = [e for e in events.of("ready", self.mark) if e["t"] > since and e["connection"] not in closed]
+        return float(found[-1]["t"]) if found else None
+
+    def _connections(self) -> list[int]:
+        made = [event["connection"] for event in self.lane.backend.events.of("connected", self.mark)]
+        self.connections = len(made)
+        return made
+
+    def _expected_connections(self) -> int:
+        """One for each that was closed, that which was hung up for the moment's sake included."""
+        extra = {REHEARSE: 0, SPIN: SPIN_CONNECTIONS}.get(self.entry.kind, 1)
+        return (self.entry.moment == "reconnect") + extra
+
+    def _check_connections(self, most: int) -> None:
+        made = len(self._connections())
+        if made > most:
+            raise Wrong(f"QEMU made {made} connections where {most} would do")
+
+    def _check_rules(self) -> None:
+        broken = self.lane.backend.broken_rules(self.mark)
+        if broken:
+            raise Wrong(f"QEMU broke a rule of the protocol: {broken[0]}", broken)
+
+    def _check_log(self) -> None:
+        said = tail_of(self.lane.vm.log, 10**6)[self._log :]
+        if len(said) > FLOOD:
+            raise Wrong(f"QEMU wrote {len(said)} lines to its log", said[:20])
+
+    def _check_console(self) -> None:
+        said = tail_of(self.lane.vm.arguments.console, 10**6)[self._console :]
+        wrong = [line for line in said if any(words in line for words in COMPLAINTS)]
+        if wrong:
+            raise Wrong(f"the guest complains: {wrong[0]}", wrong)
+
+    def _check_coverage(self) -> None:
+        heard = {event["name"] for event in self.lane.backend.events.of("message", self.mark)}
+        uncut = sorted(heard - CUT_SOMEWHERE)
+        if uncut:
+            raise Wrong(f"QEMU sends what no entry cuts: {', '.join(uncut)}")
+
+    def _story(self) -> str:
+        """What has happened so far, for a message."""
+        events = self.lane.backend.events
+        fired = "the rule was carried out" if events.of("fired", self.mark) else "the rule was not carried out"
+        heard = events.of("message", self.mark)
+        last = f"last message {heard[-1]['name']} on connection {heard[-1]['connection']}" if heard else "no message"
+        return f"{fired}, {len(self._connections())} connections since, {last}"

@@ -1,0 +1,28 @@
+"""A seed's endless walk through the matrix: any cut, of any occurrence, at any moment of a running guest."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from reconnect.lab.matrix.entries import CUT, CUT_SOMEWHERE, GONE, TABLE, Entry
+from reconnect.lab.stub.script import CLOSING, Rule
+
+SECONDS = 300.0
+"""How long one seed is followed."""
+
+MOMENTS = ("reconnect", "set-link", "stop-cont")
+REBOOT_SHARE = 0.04
+"""A reboot takes as long as five of the others."""
+
+
+def walk(seed: int) -> Iterator[Entry]:
+    """The entries of a seed: always the same ones. What QEMU does not send at that moment is to be passed over."""
+    dice = random.Random(seed)
+    messages = sorted(CUT_SOMEWHERE)
+    while True:
+        moment = "reboot" if dice.random() < REBOOT_SHARE else dice.choice(MOMENTS)
+        if dice.random() < 0.1:
+            yield Entry(GONE, Rule.parse(dice.choice(TABLE)), moment)
+        else:
+            yield Entry(CUT, Rule(dice.choice(messages), dice.choice(CLOSING), dice.randint(1, 3)), moment)

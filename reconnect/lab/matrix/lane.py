@@ -1,0 +1,141 @@
+"""A stub and a QEMU that serve one entry of the matrix after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from reconnect.deadline import Deadline
+from reconnect.lab.arguments import QemuArguments
+from reconnect.lab.backends import Place
+from reconnect.lab.backends.stub import Stub
+from reconnect.lab.bell import Bell
+from reconnect.lab.binaries import Qemu
+from reconnect.lab.failure import Broken, CellFailure
+from reconnect.lab.guest import Guest
+from reconnect.lab.memory import memory_folder
+from reconnect.lab.probe.log import ProbeRecord
+from reconnect.lab.rundir import runtime_dir
+from reconnect.lab.scenario import Options
+from reconnect.lab.schemes import Scheme
+from reconnect.lab.vm import Vm
+from reconnect.sockets import checked
+
+
+@dataclass(frozen=True)
+class MatrixArguments(QemuArguments):
+    """QEMU's command line with what the matrix needs.
+
+    :param paused: do not start the guest (-S).
+    """
+
+    paused: bool = False
+
+    def argv(self) -> list[str]:
+        """The whole command. A reset must reset: the lab's other cells end QEMU then."""
+        words = [word for word in super().argv() if word != "-no-reboot"]
+        return [*words, *(["-S"] if self.paused else [])]
+
+
+@dataclass(frozen=True)
+class Held:
+    """What QEMU holds.
+
+    :param anonymous_kib: without the guest's memory and other files.
+    """
+
+    fds: int
+    threads: int
+    rss_kib: int
+    anonymous_kib: int
+
+
+class Lane:
+    """A stub and a QEMU. A context manager: all is ended on leaving.
+
+    :param folder: takes the logs.
+    :param paused: no guest is to run.
+    """
+
+    def __init__(
+        self, scheme: Scheme, qemu: Qemu, guest: Guest, folder: Path, options: Options, paused: bool = False
+    ) -> None:
+        self.folder = folder
+        self.options = options
+        self.bell = Bell()
+        self._scheme, self._qemu, self._guest, self._paused = scheme, qemu, guest, paused
+        self._stack = ExitStack()
+        self.backend: Stub
+        self.vm: Vm
+
+    def __enter__(self) -> Lane:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            runtime = stack.enter_context(runtime_dir())
+            place = Place(checked(runtime / "vhost.sock"), not self._scheme.qemu_listens, runtime, self.folder)
+            self.backend = stack.enter_context(Stub(place, self.bell))
+            self.backend.strict = False
+            self.backend.start(Deadline(self.options.fault))
+            stack.enter_context(self.bell.guarded(self.backend.check))
+            self._runtime = runtime
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def power_on(self, deadline: Deadline, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Start QEMU, and wait until its monitor answers.
+
+        :param meanwhile: is called when QEMU runs, and may still wait for its backend.
+        :raises Broken: it does not.
+        """
+        self.vm = self._stack.enter_context(Vm(self._arguments(), self.folder, self.bell, deadline))
+        meanwhile()
+        self.vm.connect_monitor()
+
+    @property
+    def held(self) -> Held:
+        """What QEMU holds now."""
+        try:
+            process = self.vm.process
+            memory = process.memory_info()
+            anonymous = (memory.rss - memory.shared) // 1024
+            return Held(process.num_fds(), process.num_threads(), memory.rss // 1024, anonymous)
+        except psutil.Error as error:
+            self.vm.check_soon()
+            raise Broken(f"QEMU's figures can't be read: {error}") from error
+
+    def forget_probes(self) -> ProbeRecord:
+        """Begin a new record of probes; returns the old one."""
+        assert self.vm.probe is not None
+        old, self.vm.probe.record = self.vm.probe.record, ProbeRecord()
+        return old
+
+    def wait_steady(self, count: int, deadline: Deadline, what: str, failure: type[CellFailure]) -> None:
+        """Wait until so many probes in a row were answered."""
+        self.bell.wait(lambda: self.vm.record.streak >= count, deadline, what, failure)
+
+    def _arguments(self) -> MatrixArguments:
+        options = self.options
+        return MatrixArguments(
+            qemu=self._qemu,
+            guest=self._guest,
+            vhost=self._runtime / "vhost.sock",
+            qmp=checked(self._runtime / "qmp.sock"),
+            probe=checked(self._runtime / "probe.sock"),
+            console=self.folder / "console.log",
+            chardev=self._scheme.chardev,
+            neighbour=options.neighbour,
+            interval_us=options.interval_us,
+            accel=options.accel,
+            machine=options.machine,
+            vectors=options.vectors,
+            append=options.append,
+            memory_dir=memory_folder(QemuArguments.memory_mib),
+            paused=self._paused,
+        )

@@ -1,0 +1,122 @@
+"""The matrix as data, and the words that choose from it."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+
+from reconnect.errors import ConfigError
+from reconnect.lab.cells import Cell, select
+from reconnect.lab.matrix.entries import DEFAULT, ENTRIES, EXTRA, MOMENTS, Entry, named
+from reconnect.lab.matrix.fuzz import walk
+from reconnect.lab.stub.script import ANY, Rule, Script
+
+
+def test_each_moment_is_rehearsed_and_cut() -> None:
+    """Verify: every moment has its rehearsal and cuts; names are unique; nothing that hangs is in the default."""
+    for moment in MOMENTS:
+        names = [name for name in DEFAULT if name.endswith(f"@{moment}")]
+        assert f"rehearse@{moment}" in names
+        assert any(name.startswith(("cut:GET_", "away")) for name in names)
+    assert not set(DEFAULT) & set(EXTRA)
+    assert not any(name.startswith("hang") for name in DEFAULT)
+    moments = [entry.moment for entry in DEFAULT.values()]
+    assert moments == sorted(moments, key=MOMENTS.index)
+
+
+def test_every_message_that_waits_for_an_answer_is_cut_in_half() -> None:
+    """Verify: half answers only where there is one."""
+    halves = {name.split(":")[1].split("#")[0] for name in DEFAULT if ":half-reply@" in name}
+    assert halves == {
+        "GET_FEATURES",
+        "GET_PROTOCOL_FEATURES",
+        "GET_QUEUE_NUM",
+        "GET_VRING_BASE",
+        "SET_MEM_TABLE",
+    }
+
+
+def test_the_script_of_an_entry() -> None:
+    """Verify: at a reconnect the next connection is meant, and the present one hung up; else the present one."""
+    rule = Rule.parse("SET_OWNER:after-read")
+    assert Entry("cut", rule, "reconnect").script == Script((rule,), hang_up=True)
+    assert Entry("cut", rule, "startup").script == Script((rule,))
+    assert Entry("cut", rule, "set-link").script == Script.parse("SET_OWNER:after-read@0")
+    assert Entry("lie", Rule("SET_OWNER", "nack", ANY), "quit").script == Script.parse("SET_OWNER#any:nack@0")
+    assert Entry("rehearse", None, "reconnect").script == Script(hang_up=True)
+
+
+def test_words_name_entries() -> None:
+    """Verify: names, patterns and the word for all; each entry once; unknown words are given back."""
+    assert named(["matrix"]) == (list(DEFAULT), [])
+    found, unknown = named(["cut:SET_OWNER:*@startup", "cut:SET_OWNER:after-read@startup", "cut:NONE:*"])
+    assert found == ["cut:SET_OWNER:before-read@startup", "cut:SET_OWNER:after-read@startup"]
+    assert unknown == ["cut:NONE:*"]
+    assert set(named(["hang:*"])[0]) <= set(EXTRA) <= set(ENTRIES)
+
+
+@pytest.mark.parametrize("name", [*ENTRIES, "fuzz:7@reconnect", "cut:SET_OWNER#3:stall@quit"])
+def test_names_are_parsed(name: str) -> None:
+    """Verify: each name, of the tables or not, is that of its entry."""
+    assert Entry.parse(name).name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cut@quit",
+        "away@quit",
+        "rehearse:x@quit",
+        "fuzz:x@reconnect",
+        "many:3@quit",
+        "cut:A:b@quit",
+        "x@quit",
+        "cut:@quit",
+    ],
+)
+def test_what_is_no_name(name: str) -> None:
+    """Verify: refused."""
+    with pytest.raises(ValueError, match=r"no entry|MESSAGE|unknown"):
+        Entry.parse(name)
+
+
+def test_a_seed_is_a_walk() -> None:
+    """Verify: the same entries each time, others for another seed; each can be named."""
+    one, again, other = (list(islice(walk(seed), 200)) for seed in (1, 1, 2))
+    assert one == again != other
+    assert all(Entry.parse(entry.name) == entry for entry in one)
+
+
+def test_the_stub_alone_gets_the_matrix() -> None:
+    """Verify: the ordinary cells of all schemes and the matrix of one; nothing of the kind for testpmd."""
+    cells = select(backends="stub")
+    assert cells[:4] == tuple(Cell(s, "stub", "crash") for s in ("baseline", "server", "default", "explicit"))
+    assert [cell.fault for cell in cells[4:]] == list(DEFAULT)
+    assert {cell.scheme for cell in cells[4:]} == {"default"}
+    assert {cell.fault for cell in select()} == {"crash"}
+
+
+def test_a_scheme_that_is_named_counts() -> None:
+    """Verify: the matrix is run in the schemes that recover; the baseline is none."""
+    cells = select("baseline,server", "stub", "rehearse@reconnect,stop")
+    assert [(cell.scheme, cell.fault) for cell in cells] == [
+        ("baseline", "stop"),
+        ("server", "stop"),
+        ("server", "rehearse@reconnect"),
+    ]
+
+
+def test_an_entry_needs_the_stub() -> None:
+    """Verify: testpmd can't do it; a word that names nothing gets the nearest that does."""
+    with pytest.raises(ConfigError, match="needs the backend stub"):
+        select(faults="rehearse@quit")
+    with pytest.raises(ConfigError) as caught:
+        select(backends="stub", faults="cut:SET_OWNR:after-read@startup")
+    assert "cut:SET_OWNER:after-read@startup" in caught.value.hint
+
+
+def test_a_folder_is_a_plain_name() -> None:
+    """Verify: no colon, no at: CI services refuse to keep such files."""
+    cell = Cell("default", "stub", "cut:SET_VRING_CALL#2:after-read@startup")
+    assert cell.name == "default-stub-cut-SET-VRING-CALL-2-after-read-startup-1"
