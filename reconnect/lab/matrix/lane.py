@@ -67,6 +67,7 @@ class Lane:
         self.folder = folder
         self.options = options
         self.bell = Bell()
+        self.qemu_listens = scheme.qemu_listens
         self._scheme, self._qemu, self._guest, self._paused = scheme, qemu, guest, paused
         self._stack = ExitStack()
         self.backend: Stub
