@@ -125,7 +125,8 @@ def _refusal(series: Series, scratch: Path, error: CommandError) -> PatchError:
         patch = series.patches[int(state.read_text()) - 1]
     except (OSError, ValueError, IndexError):
         return PatchError(f"the series {series.folder.name} does not apply", why=str(error))
-    output = "\n".join(error.tail)
+    # git's advice on how to go on belongs to a work tree that is gone by then.
+    output = "\n".join([line for line in error.tail if line.startswith("error:")] or error.tail)
     places = re.findall(r"error: patch failed: (\S+):(\d+)", output)
     places_text = ", ".join(f"{file} {_hunk(patch, file, int(line))}" for file, line in places)
     missing = re.findall(r"error: (\S+): (?:does not exist in index|No such file or directory)", output)

@@ -102,6 +102,8 @@ def check(pin: Pin, repository: Path) -> None:
 
     :raises SourceError: it is missing, cut short, or holds something else.
     """
+    if not repository.exists():
+        raise SourceError(f"commit {pin.commit} is not in the cache")
     try:
         sizes = json.loads((repository / MANIFEST).read_text(encoding="utf-8"))["sizes"]
     except (OSError, ValueError, KeyError, TypeError) as error:
