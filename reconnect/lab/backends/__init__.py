@@ -9,7 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from reconnect.deadline import Deadline
+from reconnect.lab import procunix
 from reconnect.lab.bell import Bell
+from reconnect.lab.failure import Broken
 from reconnect.lab.faults import Fault
 
 
@@ -27,6 +29,15 @@ class Place:
     listens: bool
     scratch: Path
     logs: Path
+
+    def remove_stale_socket(self) -> None:
+        """A killed listener leaves its socket behind, and nobody can bind there until it is removed.
+
+        :raises Broken: somebody still listens there.
+        """
+        if procunix.listens(self.socket):
+            raise Broken(f"something else listens at {self.socket}: the old backend isn't gone")
+        self.socket.unlink(missing_ok=True)
 
 
 class Backend(abc.ABC):

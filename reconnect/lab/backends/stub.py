@@ -6,7 +6,6 @@ a rule of the specification, the cell fails.
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from reconnect.deadline import Deadline
-from reconnect.lab import procunix
 from reconnect.lab.backends import Backend, Place
 from reconnect.lab.bell import Bell
 from reconnect.lab.child import Child
@@ -112,7 +110,7 @@ class Stub(Backend):
     def launch(self) -> float:
         """See :meth:`Backend.launch`."""
         if self.place.listens:
-            self._remove_stale_socket()
+            self.place.remove_stale_socket()
         number = len(self._incarnations) + 1
         arguments = StubArguments(self.place.socket, not self.place.listens, self._script, self._pairs, self._extra)
         child = Child("the stub", arguments.argv(), self.bell, subprocess.PIPE, {"PYTHONPATH": str(ROOT)})
@@ -192,10 +190,3 @@ class Stub(Backend):
     @property
     def _now(self) -> _Incarnation:
         return self._incarnations[-1]
-
-    def _remove_stale_socket(self) -> None:
-        """A killed listener leaves its socket behind, and nobody can bind there until it is removed."""
-        if procunix.listens(self.place.socket):
-            raise Broken(f"something else listens at {self.place.socket}: the old backend isn't gone")
-        with contextlib.suppress(FileNotFoundError):
-            self.place.socket.unlink()

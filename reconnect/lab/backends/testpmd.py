@@ -5,7 +5,6 @@ In the forwarding mode ``icmpecho`` it answers ARP and ping for any address, so 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -16,7 +15,6 @@ from pathlib import Path
 
 from reconnect.deadline import Deadline
 from reconnect.errors import MachineError
-from reconnect.lab import procunix
 from reconnect.lab.backends import Backend, Place
 from reconnect.lab.bell import Bell
 from reconnect.lab.child import Child
@@ -123,7 +121,7 @@ class Testpmd(Backend):
     def launch(self) -> float:
         """See :meth:`Backend.launch`."""
         if self.place.listens:
-            self._remove_stale_socket()
+            self.place.remove_stale_socket()
         number = len(self._incarnations) + 1
         arguments = TestpmdArguments(
             program=shutil.which(PROGRAM) or PROGRAM,
@@ -176,13 +174,6 @@ class Testpmd(Backend):
     @property
     def _now(self) -> _Incarnation:
         return self._incarnations[-1]
-
-    def _remove_stale_socket(self) -> None:
-        """A killed listener leaves its socket behind, and nobody can bind there until it is removed."""
-        if procunix.listens(self.place.socket):
-            raise Broken(f"something else listens at {self.place.socket}: the old backend isn't gone")
-        with contextlib.suppress(FileNotFoundError):
-            self.place.socket.unlink()
 
 
 def handshake_in(lines: Sequence[Line]) -> float | None:
