@@ -189,6 +189,26 @@ def test_reconnect(
     mainjob.run(workspace, _config(workspace), wish)
 
 
+@task(
+    name="test-upstream",
+    help={
+        "component": "one or more components, with commas between",
+        "stack": "a stack, auto or all (default: auto)",
+        "only": "shell patterns over names of tests, with commas between: just these",
+    },
+)
+@ours
+def test_upstream(_: Context, component: str = "", stack: str = "", only: str = "") -> None:
+    """The upstream programs' own tests, patched and unpatched: what the patches break is told from what was broken."""
+    from reconnect.toolchain import fetching, upstream
+
+    workspace = _workspace()
+    config = _config(workspace)
+    wanted = _components(workspace, config, component, stack)
+    fetching.require_cached(workspace, wanted)
+    upstream.check(workspace, wanted, only)
+
+
 @task(help={"only": "a path or a pytest expression: run just these tests, without the linters"})
 @ours
 def test(_: Context, only: str = "") -> None:
@@ -231,7 +251,7 @@ def clean(_: Context, cache: bool = False) -> None:
     cleaning.clean(workspace, cache=cache)
 
 
-namespace = Collection(doctor, status, fetch, patch, build, test_reconnect, test, image, clean)
+namespace = Collection(doctor, status, fetch, patch, build, test_reconnect, test_upstream, test, image, clean)
 namespace.configure({"run": {"in_stream": False}})
 
 if __name__ == "__main__":

@@ -40,12 +40,25 @@ class CommandError(Exception):
     """A command ended with another code than 0, ran out of time, or couldn't be started.
 
     Callers turn it into an error of :mod:`reconnect.errors` that says what the command was for.
+
+    :ivar output: all that it has printed.
+    :ivar out_of_time: it was ended because its time was up.
     """
 
     def __init__(
-        self, argv: Sequence[str], cwd: Path | None, ending: str, tail: Sequence[str], log: Path | None
+        self,
+        argv: Sequence[str],
+        cwd: Path | None,
+        ending: str,
+        tail: Sequence[str],
+        log: Path | None,
+        *,
+        output: str = "",
+        out_of_time: bool = False,
     ) -> None:
         super().__init__(ending)
+        self.output = output
+        self.out_of_time = out_of_time
         self.argv = tuple(argv)
         self.cwd = cwd
         self.ending = ending
@@ -178,7 +191,7 @@ def run(
     if out_of_time.is_set() or (check and returncode != 0):
         ending = f"no end after {timeout:.0f} s" if out_of_time.is_set() else describe_exit(returncode)
         tail = deque((line.rstrip() for line in output if line.strip()), maxlen=TAIL_LINES)
-        raise CommandError(words, cwd, ending, tail, log)
+        raise CommandError(words, cwd, ending, tail, log, output="".join(output), out_of_time=out_of_time.is_set())
     return Completed(tuple(words), returncode, "".join(output))
 
 

@@ -15,6 +15,7 @@ from reconnect.errors import ConfigError
 from reconnect.suggest import unknown
 
 RECIPES = ("autotools", "meson")
+HARNESSES = ("meson", "automake", "glib", "make")
 PROGRAMS = ("qemu", "libvirt")
 ANYWHERE = Path("/usr/local")
 """The prefix that relocatable programs are configured for; nothing is installed there."""
@@ -92,6 +93,61 @@ class Build:
 
 
 @dataclass(frozen=True)
+class Suite:
+    """A part of a program's own tests, found, compiled and run by one harness.
+
+    :param harness: ``meson``, ``automake``, ``glib`` or ``make``: see :mod:`reconnect.toolchain.upstream.harnesses`.
+    :param tests: shell patterns over the names of the tests; those that fit none of them are left out.
+    :param lists: for all but ``meson``: the make variables that hold the names.
+    :param folder: of that Makefile, below the object folder.
+    :param targets: what to compile besides the tests.
+    :param words: for ``glib``: more words for each program.
+    :param environment: words ``NAME=value`` for the tests.
+    :param deadline: seconds until a test is ended.
+    """
+
+    name: str
+    harness: str
+    tests: tuple[str, ...]
+    deadline: int
+    lists: tuple[str, ...] = ()
+    folder: str = "."
+    targets: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Need:
+    """What some tests need of the machine; without it they are skipped.
+
+    :param tests: shell patterns over their names.
+    :param path: a file, or the name of a program.
+    :param why: what it is and where it comes from, for the reason of the skip.
+    """
+
+    tests: tuple[str, ...]
+    path: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The program's own tests, as ``test-upstream`` runs them.
+
+    :param configure: options beside those of the build; with any, the tests get an object folder of their own.
+    :param firmware: folders with more firmware than ``build.firmware`` names, which tests load.
+    :param firmware_into: a folder below the object folder, where the program that lies there looks for firmware.
+    """
+
+    suites: tuple[Suite, ...]
+    configure: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
+    firmware: tuple[str, ...] = ()
+    firmware_into: str | None = None
+
+
+@dataclass(frozen=True)
 class Component:
     """One upstream program at one version."""
 
@@ -103,6 +159,7 @@ class Component:
     build: Build
     git: GitSource | None = None
     debian: DebianSource | None = None
+    upstream: Upstream | None = None
 
     @property
     def source(self) -> GitSource | DebianSource:
@@ -225,10 +282,36 @@ def _component(name: str, table: object, where: str, patches: Path) -> Component
         raise ConfigError(f"{where}: build.products is empty", hint="name the program first, then what it needs")
     for option in component.build.configure:
         _check_placeholders(option, f"{where} build.configure")
+    if component.upstream:
+        _check_upstream(component.upstream, f"{where} upstream")
     if not (patches / component.series / "series").is_file():
         known = [p.parent.name for p in patches.glob("*/series")]
         raise unknown("series", component.series, known, where)
     return component
+
+
+def _check_upstream(upstream: Upstream, where: str) -> None:
+    names = [suite.name for suite in upstream.suites]
+    if not names:
+        raise ConfigError(f"{where} has no suites", hint="leave the table out where nothing is to be tested")
+    for suite in upstream.suites:
+        here = f"{where} suite {suite.name!r}"
+        if not _NAME.fullmatch(suite.name) or names.count(suite.name) > 1:
+            raise ConfigError(f"{here}: that is not a name, or two suites have it")
+        if suite.harness not in HARNESSES:
+            raise unknown("harness", suite.harness, HARNESSES, here)
+        if not suite.tests:
+            raise ConfigError(f"{here}: tests is empty", hint='name patterns, ["*"] for all')
+        if suite.deadline < 1:
+            raise ConfigError(f"{here}: deadline must be a second at least")
+        if (suite.harness == "meson") == bool(suite.lists):
+            hint = "meson knows its tests itself; for the others name the make variables that hold them"
+            raise ConfigError(f"{here}: lists does not fit the harness {suite.harness}", hint=hint)
+        for word in suite.environment:
+            if "=" not in word:
+                raise ConfigError(f"{here}: environment has {word!r}", hint="write NAME=value")
+    for option in upstream.configure:
+        _check_placeholders(option, f"{where}.configure")
 
 
 def _check_placeholders(option: str, where: str) -> None:
