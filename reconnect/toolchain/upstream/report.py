@@ -15,7 +15,7 @@ from rich.table import Table
 
 from reconnect import console, jsonfile
 from reconnect.toolchain.upstream.compare import Change, Row
-from reconnect.toolchain.upstream.run import Tested
+from reconnect.toolchain.upstream.run import Verdict
 
 SCHEMA = 1
 FILE = "results.json"
@@ -26,7 +26,7 @@ SHOWN = 60
 STYLES = {Change.WORSE: "bold red", Change.LOST: "bold red", Change.FLAKY: "yellow"}
 
 
-def save(tested: Tested, folder: Path) -> None:
+def save(tested: Verdict, folder: Path) -> None:
     """Write results.json and junit.xml; each appears whole."""
     jsonfile.write(
         folder / FILE,
@@ -49,7 +49,7 @@ def save(tested: Tested, folder: Path) -> None:
     partial.replace(folder / JUNIT)
 
 
-def show(tested: Tested, folder: Path) -> None:
+def show(tested: Verdict, folder: Path) -> None:
     """Print what differs, and the totals."""
     name = tested.component.name
     differing = [row for row in tested.rows if row.unpatched != row.patched or row.change is Change.FLAKY]
@@ -68,14 +68,14 @@ def show(tested: Tested, folder: Path) -> None:
     console.say(f"{name}: {summary(tested)}", "bold red" if tested.bad else "bold green")
 
 
-def remarks(tested: Tested) -> list[str]:
+def remarks(tested: Verdict) -> list[str]:
     """What failed before too, and why tests were skipped."""
     lines = [f"fails unpatched too: {row.name} ({row.why})" for row in tested.rows if row.change is Change.BEFORE]
     skipped = Counter(row.why for row in tested.rows if row.patched == "skip" and row.change is Change.SAME)
     return [*lines, *(f"skipped, on both trees: {number} ({why})" for why, number in skipped.items())]
 
 
-def summary(tested: Tested) -> str:
+def summary(tested: Verdict) -> str:
     """The line that counts."""
     before = _words(_outcomes(row.unpatched for row in tested.rows))
     after = _words(_outcomes(row.patched for row in tested.rows))
@@ -108,7 +108,7 @@ def _folded(rows: Iterable[Row]) -> Iterator[tuple[str, Row]]:
         yield group[0].name if len(group) == 1 else f"{group[0].test} ({len(group)} cases)", group[0]
 
 
-def document(tested: Tested) -> Element:
+def document(tested: Verdict) -> Element:
     """JUnit: a suite for each suite, a case for each test; what failed before too counts as skipped."""
     root = Element("testsuites", {"name": f"test-upstream {tested.component.name}"})
     for name in dict.fromkeys(row.suite for row in tested.rows):

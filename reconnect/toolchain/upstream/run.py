@@ -26,7 +26,7 @@ from reconnect.workspace import Workspace
 
 
 @dataclass
-class Tested:
+class Verdict:
     """One component, tested.
 
     :param commits: by variant.
@@ -50,7 +50,7 @@ def results_folder(workspace: Workspace, component: Component) -> Path:
     return workspace.build / "upstream" / component.name
 
 
-def run(workspace: Workspace, component: Component, only: str = "") -> Tested:
+def run(workspace: Workspace, component: Component, only: str = "") -> Verdict:
     """Compile and run the tests of both trees, and those that are worse once more.
 
     :param only: shell patterns over names of tests, with commas between: just these.
@@ -69,7 +69,7 @@ def run(workspace: Workspace, component: Component, only: str = "") -> Tested:
                 hint="test-upstream compares the patches before '# feature' with the whole series",
             )
         disk.require(workspace.build, component.build.disk_mib // 2, f"testing {component.name}")
-        tested = Tested(
+        tested = Verdict(
             component,
             patched.fetched.version,
             patched.applied.commits,
@@ -99,7 +99,7 @@ def _test(tree: _Tree, patched: Patched, variant: str) -> list[Result]:
     return results
 
 
-def _again(tested: Tested, tree: _Tree, before: Sequence[Result]) -> list[Row]:
+def _again(tested: Verdict, tree: _Tree, before: Sequence[Result]) -> list[Row]:
     """Run the tests again that are worse, each alone: a failure that doesn't come back is not the patches'."""
     names = list(dict.fromkeys((row.suite, row.test) for row in tested.bad))
     with step(f"once more, each alone: {', '.join(test for _, test in names)}") as current:

@@ -6,7 +6,7 @@ import re
 
 from reconnect.toolchain.upstream.outcome import Outcome, Result, distinct
 
-_PLAN = re.compile(r"1\.\.(\d+)\b(?:\s*#\s*(.*))?")
+_PLAN = re.compile(r"1\.\.(\d+)\b(?:\s*#\s*(?:(?i:skip\S*)\s*)?(.*))?")
 _POINT = re.compile(r"(not )?ok\b\s*(\d+)?\s*(?:- )?(.*?)\s*(?:(?<!\\)#\s*(.*))?")
 _BAIL_OUT = "Bail out!"
 

@@ -102,8 +102,8 @@ def read(suite: str, test: str, record: dict[str, Any], *, has_cases: bool) -> l
     ending = f"{record['result']}, exit code {code}" if code >= 0 else f"{record['result']}, signal {-code}"
     if outcome is Outcome.TIMEOUT:
         ending = f"no end after {record['duration']:.0f} s"
-    if has_cases and outcome is not Outcome.SKIP:
-        good = outcome is Outcome.PASS
+    if has_cases:
+        good = outcome in (Outcome.PASS, Outcome.SKIP)
         return tap.read(suite, test, record["stdout"], "" if good else ending, out_of_time=outcome is Outcome.TIMEOUT)
     why = "" if outcome is Outcome.PASS else ending
     if outcome is Outcome.SKIP:
