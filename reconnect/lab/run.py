@@ -18,7 +18,7 @@ from reconnect.lab.accel import check_accelerator
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.cells import BACKENDS, Cell
 from reconnect.lab.guest import Guest
-from reconnect.lab.matrix.entries import is_entry
+from reconnect.lab.matrix.entries import Entry, is_entry
 from reconnect.lab.matrix.runner import run_matrix
 from reconnect.lab.results import CellResult, RunResult, StackInfo, save
 from reconnect.lab.scenario import FAILURE, Options, run_cell
@@ -65,9 +65,17 @@ def run_cells(
                 result = result.with_cell(found)
                 save(result, out_dir)
                 step.done(_line(found))
-        for found in run_matrix([c for c in cells if is_entry(c.fault)], binaries, guest, out_dir, options):
-            result = result.with_cell(found)
-            save(result, out_dir)
+        entries = [cell for cell in cells if is_entry(cell.fault)]
+        try:
+            for found in run_matrix(entries, binaries, guest, out_dir, options):
+                result = result.with_cell(found)
+                save(result, out_dir)
+        except BaseException as error:
+            # Results come in the order of the entries: the one under way is the first that has none.
+            done = len(result.cells) - len(ordinary)
+            if done < len(entries):
+                result = result.with_cell(_ended_by(error, entries[done], options, out_dir))
+            raise
     finally:
         save(result, out_dir)
         junit.write(result, out_dir)
@@ -118,7 +126,7 @@ def _ended_by(error: BaseException, cell: Cell, options: Options, out_dir: Path)
         backend=cell.backend,
         fault=cell.fault,
         repeat=cell.repeat,
-        expected=SCHEMES[cell.scheme].expected,
+        expected=Entry.parse(cell.fault).expected if is_entry(cell.fault) else SCHEMES[cell.scheme].expected,
         neighbour=options.neighbour,
         verdict="error",
         why=" ".join(why.split()),

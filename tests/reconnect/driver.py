@@ -1,4 +1,6 @@
-"""Runs one cell in a process of its own, for tests that interrupt it: driver.py PICKLE OUT."""
+"""Runs a cell, or an entry of the matrix, in a process of its own, for tests that interrupt it:
+driver.py PICKLE OUT [ENTRY].
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,12 @@ def main() -> int:
     """Run the cell; as ``tasks.py`` does, an interruption becomes an exit code."""
     # A shell's background job begins with SIGINT ignored, and so do all below it: a CI runner may be one.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     binaries, guest = pickle.loads(Path(sys.argv[1]).read_bytes())
     stack = StackInfo("test", "named", "", {"qemu": ComponentInfo(binaries.patched.version, "", (), "")})
+    cells = select("default", "stub", sys.argv[3]) if sys.argv[3:] else select("default")
     try:
-        result = run_cells(select("default"), binaries, guest, stack, Path(sys.argv[2]))
+        result = run_cells(cells, binaries, guest, stack, Path(sys.argv[2]))
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0 if result.good else 7

@@ -154,6 +154,30 @@ def test_ctrl_c_leaves_nothing(driver: subprocess.Popen[bytes], tmp_path: Path, 
     assert (tmp_path / "run" / "junit.xml").is_file()
 
 
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_matrix_tells_of_the_entry_under_way(
+    binaries: Binaries, guest: Guest, tmp_path: Path, short_tmp: Path, sig: signal.Signals
+) -> None:
+    """Steps: Ctrl-C, and a service manager's SIGTERM, to a process in the middle of an entry of the matrix.
+
+    Verify: it ends with 130; the entry is in results.json as an error with its reason; nothing is left.
+    """
+    (tmp_path / "given").write_bytes(pickle.dumps((binaries, guest)))
+    out = tmp_path / "run"
+    argv = [sys.executable, str(DRIVER), str(tmp_path / "given"), str(out), "many:1000@reconnect"]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        try:
+            log = out / "matrix-01-default-reconnect" / "stub-1.log"
+            _until(lambda: log.exists() and '"connection":3' in log.read_text(encoding="utf-8"), 120, "restarts")
+            process.send_signal(sig)
+            assert process.wait(30) == 130
+        finally:
+            process.kill()
+    assert not _processes_of(short_tmp)
+    (cell,) = load(out).cells
+    assert (cell.fault, cell.verdict, cell.why) == ("many:1000@reconnect", "error", "interrupted")
+
+
 def test_a_killed_run_is_swept_by_the_next(driver: subprocess.Popen[bytes], tmp_path: Path, short_tmp: Path) -> None:
     """Steps: SIGKILL to a process that runs a cell; start another run.
 

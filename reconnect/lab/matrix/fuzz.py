@@ -1,11 +1,11 @@
-"""A seed's endless walk through the matrix: any cut, of any occurrence, at any moment of a running guest."""
+"""A seed's endless walk through the matrix: any cut of any message that the moment sends, at any moment of a guest."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
 
-from reconnect.lab.matrix.entries import CUT, CUT_SOMEWHERE, GONE, TABLE, Entry
+from reconnect.lab.matrix.entries import CUT, CUTS, GONE, TABLE, Entry
 from reconnect.lab.stub.script import CLOSING, Rule
 
 SECONDS = 300.0
@@ -17,12 +17,11 @@ REBOOT_SHARE = 0.04
 
 
 def walk(seed: int) -> Iterator[Entry]:
-    """The entries of a seed: always the same ones. What QEMU does not send at that moment is to be passed over."""
+    """The entries of a seed: always the same ones. What a QEMU does not send at that moment is to be passed over."""
     dice = random.Random(seed)
-    messages = sorted(CUT_SOMEWHERE)
     while True:
         moment = "reboot" if dice.random() < REBOOT_SHARE else dice.choice(MOMENTS)
         if dice.random() < 0.1:
             yield Entry(GONE, Rule.parse(dice.choice(TABLE)), moment)
         else:
-            yield Entry(CUT, Rule(dice.choice(messages), dice.choice(CLOSING), dice.randint(1, 3)), moment)
+            yield Entry(CUT, Rule.parse(f"{dice.choice(CUTS[moment])}:{dice.choice(CLOSING)}"), moment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -79,6 +79,33 @@ def test_what_was_finished_survives_an_interruption(
     assert first.verdict == "pass"
     assert (second.scheme, second.verdict) == ("server", "error")
     assert second.why.startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"), [(KeyboardInterrupt(), "interrupted"), (ZeroDivisionError("x"), "a bug of this project: Zero")]
+)
+def test_the_entry_under_way_is_in_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, why: str
+) -> None:
+    """Steps: the second of three entries of the matrix is interrupted, or meets a bug.
+
+    Verify: the exception goes on; results.json has the first, the second as an error with what it should show, no
+    third.
+    """
+
+    def fake(cells: Sequence[Cell], *_: object) -> Iterator[CellResult]:
+        yield CellResult("default", "stub", cells[0].fault, 1, "recovers", "permanent", "pass", "")
+        raise error
+
+    monkeypatch.setattr(run_module, "run_matrix", fake)
+    entries = select("default", "stub", "rehearse@set-link,rehearse@reboot,rehearse@quit")
+    with pytest.raises(type(error)):
+        run_cells(entries, BINARIES, GUEST, STACK, tmp_path)
+    first, second = load(tmp_path).cells
+    assert (first.fault, first.verdict) == ("rehearse@set-link", "pass")
+    assert (second.fault, second.verdict, second.expected) == ("rehearse@reboot", "error", "recovers")
+    assert second.why.startswith(why)
+    assert second.logs == ("default-stub-rehearse-reboot-1/failure.txt",)
 
 
 def test_a_run_names_nothing_of_its_machine(tmp_path: Path) -> None:

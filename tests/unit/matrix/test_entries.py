@@ -8,7 +8,8 @@ import pytest
 
 from reconnect.errors import ConfigError
 from reconnect.lab.cells import Cell, select
-from reconnect.lab.matrix.entries import DEFAULT, ENTRIES, EXTRA, MOMENTS, Entry, named
+from reconnect.lab.matrix.entries import CUTS, DEFAULT, ENTRIES, EXTRA, MOMENTS, Entry, named
+from reconnect.lab.matrix.fuzz import MOMENTS as RUNNING
 from reconnect.lab.matrix.fuzz import walk
 from reconnect.lab.stub.script import ANY, Rule, Script
 
@@ -86,6 +87,13 @@ def test_a_seed_is_a_walk() -> None:
     one, again, other = (list(islice(walk(seed), 200)) for seed in (1, 1, 2))
     assert one == again != other
     assert all(Entry.parse(entry.name) == entry for entry in one)
+
+
+def test_a_walk_cuts_what_the_moment_sends() -> None:
+    """Verify: nothing that the matrix doesn't cut at that moment, and all of that in the end."""
+    cuts = [entry for entry in islice(walk(3), 3000) if entry.kind == "cut"]
+    steps = {(entry.moment, str(entry.rule).rpartition(":")[0]) for entry in cuts}
+    assert steps == {(moment, text) for moment in (*RUNNING, "reboot") for text in CUTS[moment]}
 
 
 def test_the_stub_alone_gets_the_matrix() -> None:
