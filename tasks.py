@@ -162,12 +162,14 @@ def build(_: Context, component: str = "", stack: str = "") -> None:
     name="test-reconnect",
     help={
         "stack": "a stack or auto (default: auto)",
-        "scheme": "schemes with commas between, or all (default: baseline,server,default,explicit)",
+        "scheme": "schemes with commas between, or all (default: all)",
         "backend": "backends with commas between: testpmd, stub (default: testpmd)",
         "fault": "faults with commas between, or all; with the stub also matrix or entries of it (default: crash)",
         "repeat": "how often each cell is run (default: 1)",
         "neighbour": "permanent: the guest knows its peer's address; arp: it must ask again (default: permanent)",
         "accel": "tcg or kvm (default: tcg)",
+        "through": "qemu, libvirt, attach (libvirt, the interface attached after the boot), all "
+        "(default: qemu; for policy libvirt)",
     },
 )
 @ours
@@ -180,12 +182,13 @@ def test_reconnect(
     repeat: int = 1,
     neighbour: str = "permanent",
     accel: str = "tcg",
+    through: str = "",
 ) -> None:
     """The main job: build what is missing, crash the switch under real guests, print and write what came of it."""
     from reconnect import mainjob
 
     workspace = _workspace()
-    wish = mainjob.Wish(stack, scheme, backend, fault, repeat, neighbour, accel)
+    wish = mainjob.Wish(stack, scheme, backend, fault, repeat, neighbour, accel, through)
     mainjob.run(workspace, _config(workspace), wish)
 
 

@@ -20,7 +20,7 @@ PROGRAMS = ("qemu", "libvirt")
 ANYWHERE = Path("/usr/local")
 """The prefix that relocatable programs are configured for; nothing is installed there."""
 
-PLACEHOLDERS = ("meson", "ninja", "prefix")
+PLACEHOLDERS = ("meson", "ninja", "prefix", "state")
 """What configure options may hold in braces; :func:`reconnect.toolchain.recipes.options` fills it in."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -70,7 +70,8 @@ class Build:
     :param recipe: ``autotools`` or ``meson``.
     :param script: for ``meson``: a script of the source that wraps ``meson setup`` (QEMU's configure).
     :param prepare: commands run once in the fresh source tree (a bootstrap), each an argument list.
-    :param configure: options of the configure step; ``{meson}``, ``{ninja}`` and ``{prefix}`` stand for paths.
+    :param configure: options of the configure step; ``{meson}``, ``{ninja}``, ``{prefix}`` and
+        ``{state}`` (see :attr:`reconnect.workspace.Workspace.state`) stand for paths.
     :param targets: what to compile; nothing means all.
     :param install: further words of the install command.
     :param relocatable: the program finds its files from where it lies. It is then configured for :data:`ANYWHERE`,
@@ -182,6 +183,11 @@ class Stack:
     def components(self) -> tuple[str, ...]:
         """Names of its components, QEMU first."""
         return (self.qemu, self.libvirt)
+
+    @property
+    def by_role(self) -> dict[str, str]:
+        """The same, by role: ``qemu``, ``libvirt``."""
+        return {"qemu": self.qemu, "libvirt": self.libvirt}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ This is the only place that knows both the toolchain and the lab.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from reconnect.errors import ConfigError, VerdictError
 from reconnect.lab import cells as selection
 from reconnect.lab.accel import check_accelerator
 from reconnect.lab.arguments import NEIGHBOURS
-from reconnect.lab.binaries import Binaries, Qemu
+from reconnect.lab.binaries import Binaries, Libvirt, Qemu
 from reconnect.lab.guest import Guest, build_guest
 from reconnect.lab.results import ComponentInfo, RunResult, StackInfo
 from reconnect.lab.run import new_run_id, run_cells
 from reconnect.lab.scenario import Options
+from reconnect.lab.schemes import QEMU
 from reconnect.suggest import unknown
 from reconnect.toolchain import building, guestpackages
 from reconnect.toolchain.building import Built
@@ -39,6 +41,7 @@ class Wish:
     repeat: int = 1
     neighbour: str = "permanent"
     accel: str = "tcg"
+    through: str = ""
 
 
 def run(workspace: Workspace, config: Config, wish: Wish) -> RunResult:
@@ -47,24 +50,25 @@ def run(workspace: Workspace, config: Config, wish: Wish) -> RunResult:
     :raises VerdictError: a cell did not show what it had to show; results and reports are written all the same.
     :raises ReconnectError: see the steps; a wrong word is refused before any work.
     """
-    cells = selection.select(wish.scheme, wish.backend, wish.fault, wish.repeat)
+    cells = selection.select(wish.scheme, wish.backend, wish.fault, wish.repeat, wish.through)
     if wish.neighbour not in NEIGHBOURS:
         raise unknown("neighbour", wish.neighbour, NEIGHBOURS, "--neighbour")
     check_accelerator(wish.accel)
     for name in {cell.backend for cell in cells}:
         selection.BACKENDS[name].require()
+    roles = ("qemu",) if all(cell.through == QEMU for cell in cells) else ("qemu", "libvirt")
     choice = choose(workspace, config, wish.stack)
     say(f"stack {choice.stack.name}: {choice.why}")
-    component = config.component(choice.stack.qemu)
-    fetch_all(workspace, [component], guest=config.guest)
+    components = {role: config.component(choice.stack.by_role[role]) for role in roles}
+    fetch_all(workspace, list(components.values()), guest=config.guest)
     guest = guest_image(workspace, config)
-    builds = building.build(workspace, component)
+    builds = {role: building.build(workspace, component) for role, component in components.items()}
     out_dir = _results_folder(workspace)
     result = run_cells(
         cells,
-        binaries(component, builds),
+        binaries(workspace, components, builds),
         guest,
-        _stack_info(choice, builds[PATCHED]),
+        _stack_info(choice, builds),
         out_dir,
         Options(neighbour=wish.neighbour, accel=wish.accel),
     )
@@ -87,16 +91,28 @@ def guest_image(workspace: Workspace, config: Config) -> Guest:
     return guest
 
 
-def binaries(component: Component, builds: dict[str, Built]) -> Binaries:
-    """What the lab is given of the two builds.
+def binaries(
+    workspace: Workspace, components: Mapping[str, Component], builds: Mapping[str, Mapping[str, Built]]
+) -> Binaries:
+    """What the lab is given of the builds.
 
-    :raises ConfigError: the series has no baseline part, so there is nothing to compare with.
+    :param components: by role: ``qemu``, and ``libvirt`` where a cell needs it.
+    :param builds: by role, then by variant.
+    :raises ConfigError: QEMU's series has no baseline part, so there is nothing to compare with.
     """
-    if BASELINE not in builds:
-        raise ConfigError(
-            f"the series {component.series} has no '# feature' line: there is no baseline to compare with"
-        )
-    return Binaries(_qemu(component, builds[BASELINE]), _qemu(component, builds[PATCHED]))
+    qemu = components["qemu"]
+    if BASELINE not in builds["qemu"]:
+        raise ConfigError(f"the series {qemu.series} has no '# feature' line: there is no baseline to compare with")
+    return Binaries(
+        _qemu(qemu, builds["qemu"][BASELINE]),
+        _qemu(qemu, builds["qemu"][PATCHED]),
+        libvirt(workspace, components["libvirt"], builds["libvirt"][PATCHED]) if "libvirt" in builds else None,
+    )
+
+
+def libvirt(workspace: Workspace, component: Component, built: Built) -> Libvirt:
+    """What the lab is given of a build of libvirt. Only the patched one can be run: see building."""
+    return Libvirt(component.name, built.version, built.prefix, workspace.state)
 
 
 def _qemu(component: Component, built: Built) -> Qemu:
@@ -112,9 +128,10 @@ def _qemu(component: Component, built: Built) -> Qemu:
     )
 
 
-def _stack_info(choice: Choice, qemu: Built) -> StackInfo:
-    facts = ComponentInfo(qemu.version, qemu.commit, qemu.series, qemu.tree)
-    return StackInfo(choice.stack.name, choice.chosen, choice.why, {"qemu": facts})
+def _stack_info(choice: Choice, builds: Mapping[str, Mapping[str, Built]]) -> StackInfo:
+    patched = {role: variants[PATCHED] for role, variants in builds.items()}
+    facts = {role: ComponentInfo(b.version, b.commit, b.series, b.tree) for role, b in patched.items()}
+    return StackInfo(choice.stack.name, choice.chosen, choice.why, facts)
 
 
 def _results_folder(workspace: Workspace) -> Path:

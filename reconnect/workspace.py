@@ -47,6 +47,14 @@ class Workspace:
         return self.build / "install" / component / variant
 
     @property
+    def state(self) -> Path:
+        """Where root's libvirtd keeps sockets, state and configuration: compiled into it.
+
+        Its monitor sockets lie 45 bytes below, and the path of a socket has 107 at most: hence the short name.
+        """
+        return self.build / "run"
+
+    @property
     def guest(self) -> Path:
         """Guest images, each in a folder named by the hash of its inputs."""
         return self.build / "guest"

@@ -59,7 +59,7 @@ class QemuArguments:
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
             *("-m", str(self.memory_mib)),
             *("-object", self._memory(), "-numa", "node,memdev=memory"),
-            *("-kernel", str(self.guest.kernel), "-initrd", str(self.guest.initramfs), "-append", self._kernel()),
+            *("-kernel", str(self.guest.kernel), "-initrd", str(self.guest.initramfs), "-append", self.kernel_words()),
             *("-chardev", f"socket,id=qmp,path={escaped(self.qmp)}", "-mon", "chardev=qmp,mode=control"),
             *("-chardev", f"file,id=console,path={escaped(self.console)}", "-serial", "chardev:console"),
             *("-chardev", f"socket,id=probe,path={escaped(self.probe)}", "-serial", "chardev:probe"),
@@ -77,7 +77,8 @@ class QemuArguments:
         card = "virtio-net-pci,netdev=net,romfile="
         return card if self.vectors is None else f"{card},vectors={self.vectors}"
 
-    def _kernel(self) -> str:
+    def kernel_words(self) -> str:
+        """The kernel's command line."""
         neighbour = PEER_MAC if self.neighbour == "permanent" else "arp"
         words = [
             # panic=-1 with -no-reboot: a guest that panics ends QEMU at once. no_timer_check: a booting kernel counts

@@ -29,12 +29,39 @@ class Qemu:
 
 
 @dataclass(frozen=True)
+class Libvirt:
+    """One build of libvirt.
+
+    :param version: the exact version of the source.
+    :param prefix: its install folder, with ``sbin/libvirtd`` and ``bin/virsh``.
+    :param state: the folder that root's libvirtd keeps everything in: compiled into it.
+    """
+
+    name: str
+    version: str
+    prefix: Path
+    state: Path
+
+    @property
+    def daemon(self) -> Path:
+        """The program libvirtd."""
+        return self.prefix / "sbin" / "libvirtd"
+
+    @property
+    def virsh(self) -> Path:
+        """The program virsh."""
+        return self.prefix / "bin" / "virsh"
+
+
+@dataclass(frozen=True)
 class Binaries:
-    """The two builds that a run compares, started with the same arguments.
+    """The two builds of QEMU that a run compares, started with the same arguments, and what may start them.
 
     :param baseline: the series without the reconnect feature; the scheme ``baseline`` runs it.
     :param patched: the whole series; every other scheme runs it.
+    :param libvirt: None where no cell of the run goes through libvirt.
     """
 
     baseline: Qemu
     patched: Qemu
+    libvirt: Libvirt | None = None

@@ -12,8 +12,8 @@ from reconnect.lab.backends.stub import Stub
 from reconnect.lab.backends.testpmd import Testpmd
 from reconnect.lab.faults import FAULTS
 from reconnect.lab.matrix.entries import DEFAULT, ENTRIES, MATRIX, named
-from reconnect.lab.results import folder_name
-from reconnect.lab.schemes import SCHEMES
+from reconnect.lab.results import cell_name
+from reconnect.lab.schemes import QEMU, SCHEMES, THROUGH
 from reconnect.suggest import unknown
 
 BACKENDS: dict[str, type[Backend]] = {Testpmd.name: Testpmd, Stub.name: Stub}
@@ -25,27 +25,31 @@ MATRIX_SCHEMES = ("default",)
 
 @dataclass(frozen=True)
 class Cell:
-    """Scheme x backend x fault, and which repeat of it, from 1."""
+    """Scheme x backend x fault, which repeat of it, from 1, and through what the guest is started."""
 
     scheme: str
     backend: str
     fault: str
     repeat: int = 1
+    through: str = QEMU
 
     @property
     def name(self) -> str:
         """Also the name of its folder."""
-        return folder_name(self.scheme, self.backend, self.fault, self.repeat)
+        return cell_name(self.scheme, self.through, self.backend, self.fault, self.repeat)
 
 
-def select(schemes: str = "", backends: str = "", faults: str = "", repeat: int = 1) -> tuple[Cell, ...]:
+def select(
+    schemes: str = "", backends: str = "", faults: str = "", repeat: int = 1, through: str = ""
+) -> tuple[Cell, ...]:
     """The cells that the words of a command line ask for.
 
     Each list is comma separated; empty means the default set (every scheme, every backend, the fault ``crash``),
     ``all`` means all. A fault may also be an entry of the matrix, a pattern over its entries, or ``matrix``; where
-    the backend ``stub`` is asked for and no fault, the matrix is run too.
+    the backend ``stub`` is asked for and no fault, the matrix is run too. Where nothing is said of ``through``, a
+    scheme's guest is started the first way that it has: by QEMU alone, or through libvirt if it is libvirt's.
 
-    :raises ConfigError: an unknown name, or ``repeat`` below 1.
+    :raises ConfigError: an unknown name, ``repeat`` below 1, or a scheme that can't be had that way.
     """
     if repeat < 1:
         raise ConfigError(f"--repeat {repeat}: at least 1", hint="--repeat 1 is the default")
@@ -53,13 +57,31 @@ def select(schemes: str = "", backends: str = "", faults: str = "", repeat: int 
     backend_names = _words("backend", backends, BACKENDS, DEFAULT_BACKENDS)
     numbers = range(1, repeat + 1)
     fault_names, entries = _faults(faults, backend_names)
-    # The matrix needs a peer that takes a script, and a QEMU that recovers at all.
-    recovering = [name for name in scheme_names if SCHEMES[name].expected == "recovers"]
-    chosen = [
-        *product(scheme_names, backend_names, fault_names, numbers),
-        *product(recovering if schemes.strip() else MATRIX_SCHEMES, (Stub.name,), entries, numbers),
-    ]
-    return tuple(Cell(*words) for words in chosen)
+    ways = _ways(scheme_names, through, named_schemes=bool(schemes.strip()))
+    # The matrix needs a peer that takes a script, and a QEMU that recovers at all and is called directly.
+    recovering = [name for name in scheme_names if SCHEMES[name].expected == "recovers" and QEMU in ways[name]]
+    ordinary = product(scheme_names, backend_names, fault_names, numbers)
+    matrix = product(recovering if schemes.strip() else MATRIX_SCHEMES, (Stub.name,), entries, numbers)
+    return (
+        *(Cell(*words, through=way) for words in ordinary for way in ways[words[0]]),
+        *(Cell(*words) for words in matrix),
+    )
+
+
+def _ways(schemes: Collection[str], text: str, *, named_schemes: bool) -> dict[str, tuple[str, ...]]:
+    """Through what each scheme's guests are started."""
+    asked = _words("through", text, THROUGH, ())
+    ways = {}
+    for name in schemes:
+        possible = SCHEMES[name].through
+        ways[name] = tuple(way for way in asked if way in possible) if asked else possible[:1]
+        if not ways[name] and named_schemes:
+            raise ConfigError(
+                f"the scheme {name} can't be had through {', '.join(asked)}",
+                why="it is libvirt's: QEMU alone knows nothing of it",
+                hint=f"--through {', or '.join(possible)}",
+            )
+    return ways
 
 
 def _faults(text: str, backends: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -32,6 +32,7 @@ class Child:
     :param name: for messages.
     :param output: where standard output and error go; ``subprocess.PIPE`` makes :attr:`stream`.
     :param env: variables to add to ours.
+    :param orphan: the signal that it gets when the harness dies: another than KILL for one that has to clean up.
     :ivar started: when it was started, on the monotonic clock.
     :ivar ended: when it ended, or None.
     """
@@ -43,6 +44,7 @@ class Child:
         bell: Bell,
         output: int | IO[bytes],
         env: Mapping[str, str] | None = None,
+        orphan: str = "KILL",
     ) -> None:
         self.name = name
         self.argv = tuple(str(word) for word in argv)
@@ -50,7 +52,7 @@ class Child:
         self._bell = bell
         self.started = time.monotonic()
         self._process = subprocess.Popen(
-            [_setpriv(), "--pdeathsig", "KILL", "--", "/bin/sh", "-c", _UNLESS_ORPHAN, str(os.getpid()), *self.argv],
+            [_setpriv(), "--pdeathsig", orphan, "--", "/bin/sh", "-c", _UNLESS_ORPHAN, str(os.getpid()), *self.argv],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

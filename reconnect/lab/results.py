@@ -25,6 +25,11 @@ def folder_name(*words: object) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "-", "-".join(map(str, words)))
 
 
+def cell_name(scheme: str, through: str, backend: str, fault: str, repeat: int) -> str:
+    """A cell's name. That QEMU is called without libvirt goes without saying."""
+    return folder_name(scheme, *([] if through == "qemu" else [through]), backend, fault, repeat)
+
+
 @dataclass(frozen=True)
 class ComponentInfo:
     """A component as it was tested."""
@@ -70,6 +75,8 @@ class CellResult:
     :param stages_ms: milliseconds since recovery began (see :class:`reconnect.lab.stages.Moments`); null for a
         stage that wasn't reached, or is none of the scheme (``listening`` in ``server``: QEMU listens all along).
     :param connections: those that the restarted backend saw.
+    :param through: ``qemu``, ``libvirt`` or ``attach``: see :data:`reconnect.lab.schemes.THROUGH`.
+    :param memory: through libvirt, which kind of shared memory the guest has, and why this one.
     :param logs: paths relative to results.json.
     """
 
@@ -89,11 +96,13 @@ class CellResult:
     connections: int = 0
     qemu: QemuFigures | None = None
     logs: tuple[str, ...] = ()
+    through: str = "qemu"
+    memory: str = ""
 
     @property
     def name(self) -> str:
-        """Scheme, backend, fault and repeat: also the name of its folder."""
-        return folder_name(self.scheme, self.backend, self.fault, self.repeat)
+        """What tells it from the other cells of its run: also the name of its folder."""
+        return cell_name(self.scheme, self.through, self.backend, self.fault, self.repeat)
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,10 @@ from reconnect.lab.matrix.entries import Entry, is_entry
 from reconnect.lab.matrix.runner import run_matrix
 from reconnect.lab.results import CellResult, RunResult, StackInfo, save
 from reconnect.lab.scenario import FAILURE, Options, run_cell
-from reconnect.lab.schemes import SCHEMES
+from reconnect.lab.schemes import ATTACH, LIBVIRT, QEMU, SCHEMES
 from reconnect.report import junit, table
+
+WAYS = {LIBVIRT: "libvirt", ATTACH: "libvirt, attached after the boot"}
 
 
 def run_cells(
@@ -55,7 +57,8 @@ def run_cells(
     try:
         ordinary = [cell for cell in cells if not is_entry(cell.fault)]
         for number, cell in enumerate(ordinary, 1):
-            title = f"{cell.scheme}, {cell.backend}, {cell.fault}, repeat {cell.repeat}"
+            way = "" if cell.through == QEMU else f" through {WAYS[cell.through]}"
+            title = f"{cell.scheme}{way}, {cell.backend}, {cell.fault}, repeat {cell.repeat}"
             with console.step(f"cell {number} of {len(ordinary)}: {title}") as step:
                 try:
                     found = run_cell(cell, binaries, guest, out_dir / cell.name, options)
@@ -64,6 +67,8 @@ def run_cells(
                     raise
                 result = result.with_cell(found)
                 save(result, out_dir)
+                if found.memory:
+                    console.say(f"    guest memory: {found.memory}")
                 step.done(_line(found))
         entries = [cell for cell in cells if is_entry(cell.fault)]
         try:
@@ -128,6 +133,7 @@ def _ended_by(error: BaseException, cell: Cell, options: Options, out_dir: Path)
         repeat=cell.repeat,
         expected=Entry.parse(cell.fault).expected if is_entry(cell.fault) else SCHEMES[cell.scheme].expected,
         neighbour=options.neighbour,
+        through=cell.through,
         verdict="error",
         why=" ".join(why.split()),
         logs=tuple(sorted(f"{cell.name}/{path.name}" for path in folder.iterdir())),

@@ -30,12 +30,17 @@ from reconnect.lab.cells import BACKENDS, Cell
 from reconnect.lab.failure import Broken, CellFailure, Wrong
 from reconnect.lab.faults import FAULTS
 from reconnect.lab.guest import Guest
+from reconnect.lab.libvirt.daemon import Libvirtd, Settings
+from reconnect.lab.libvirt.domain import Domain
+from reconnect.lab.libvirt.memory import SharedMemory, shared_memory
+from reconnect.lab.libvirt.vm import LibvirtVm
+from reconnect.lab.machine import Machine
 from reconnect.lab.measure import figures, moments
 from reconnect.lab.memory import memory_folder
 from reconnect.lab.probe.log import ProbeRecord
 from reconnect.lab.results import CellResult, QemuFigures
 from reconnect.lab.rundir import runtime_dir
-from reconnect.lab.schemes import SCHEMES
+from reconnect.lab.schemes import ATTACH, QEMU, SCHEMES
 from reconnect.lab.stages import Moments, SocketWatch
 from reconnect.lab.vm import Vm
 from reconnect.sockets import checked
@@ -118,7 +123,9 @@ class _Trial:
         self.options = options
         self.bell = Bell()
         self.backend: Backend | None = None
-        self.vm: Vm | None = None
+        self.libvirt = binaries.libvirt
+        self.vm: Machine | None = None
+        self.memory: SharedMemory | None = None
         self.watch: SocketWatch | None = None
         self.restarted: float | None = None
         self.usage: dict[str, _Usage] = {}
@@ -158,9 +165,31 @@ class _Trial:
         self.backend = stack.enter_context(BACKENDS[self.cell.backend](place, self.bell))
         self.backend.start(deadline)
         stack.enter_context(self.bell.guarded(self.backend.check))
-        self.vm = stack.enter_context(Vm(self._arguments(runtime, socket), self.folder, self.bell, deadline))
-        self.vm.connect_monitor()
+        arguments = self._arguments(runtime, socket)
+        if self.cell.through == QEMU:
+            self.vm = stack.enter_context(Vm(arguments, self.folder, self.bell, deadline))
+            self.vm.connect_monitor()
+        else:
+            self._boot_domain(stack, runtime, arguments, deadline)
         self._wait_steady(deadline, 0, "the guest to boot and its probes to be answered steadily", Broken)
+
+    def _boot_domain(self, stack: ExitStack, runtime: Path, arguments: QemuArguments, deadline: Deadline) -> None:
+        """The same guest through libvirt; where the cell says so, its card is attached when it is up."""
+        assert self.libvirt is not None
+        attach = self.cell.through == ATTACH
+        self.memory = stack.enter_context(shared_memory(arguments.memory_mib, self.libvirt.version))
+        settings = Settings({**self.memory.settings, **self.scheme.qemu_conf})
+        daemon = stack.enter_context(
+            Libvirtd(self.libvirt, runtime, self.folder, self.bell, Deadline(self.options.boot), settings)
+        )
+        domain = Domain(arguments, self.scheme, self.memory, attach)
+        vm = stack.enter_context(LibvirtVm(daemon, domain, self.folder, self.bell, deadline))
+        self.vm = vm
+        vm.connect_monitor()
+        if attach:
+            self.bell.wait(lambda: vm.record.waits, deadline, "the guest to boot and wait for its network card")
+            vm.plug(deadline)
+        vm.verify()
 
     def _stay_dead(self, answered: int) -> None:
         """Watch a network that must stay dead, for the whole time after the backend listens again."""
@@ -217,6 +246,8 @@ class _Trial:
             repeat=cell.repeat,
             expected=self.scheme.expected,
             neighbour=self.options.neighbour,
+            through=cell.through,
+            memory="" if self.memory is None else str(self.memory),
             verdict=verdict,
             why=why,
             qemu=self._held(),
@@ -286,7 +317,9 @@ class _Trial:
             machine=options.machine,
             vectors=options.vectors,
             append=options.append,
-            memory_dir=memory_folder(QemuArguments.memory_mib),
+            memory_dir=memory_folder(QemuArguments.memory_mib)
+            if self.cell.through == QEMU
+            else QemuArguments.memory_dir,
         )
 
     @property

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from reconnect.lab.binaries import Binaries, Qemu
 
+QEMU, LIBVIRT, ATTACH = "qemu", "libvirt", "attach"
+THROUGH = (QEMU, LIBVIRT, ATTACH)
+"""Who starts the guest: we call QEMU; libvirt does, from XML; the same, with the interface attached after the boot."""
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -16,6 +20,9 @@ class Scheme:
     :param expected: ``recovers`` or ``dead``.
     :param qemu_listens: QEMU is the server and the switch connects.
     :param patched: it runs the whole series; otherwise the series without the reconnect feature.
+    :param reconnect: seconds of ``<reconnect>`` in the interface's XML; 0: the XML says nothing.
+    :param policy: seconds of ``vhostuser_reconnect_timeout`` in qemu.conf; 0: it says nothing.
+    :param through: who can start its guest; the first one does where nobody is asked for.
     """
 
     name: str
@@ -23,10 +30,23 @@ class Scheme:
     expected: str
     qemu_listens: bool = False
     patched: bool = True
+    reconnect: int = 0
+    policy: int = 0
+    through: tuple[str, ...] = THROUGH
 
     def qemu(self, binaries: Binaries) -> Qemu:
         """The build of QEMU that this scheme runs."""
         return binaries.patched if self.patched else binaries.baseline
+
+    @property
+    def qemu_conf(self) -> dict[str, int]:
+        """What it sets in libvirt's qemu.conf."""
+        return {"vhostuser_reconnect_timeout": self.policy} if self.policy else {}
+
+    @property
+    def in_force(self) -> int:
+        """Seconds that libvirt must ask QEMU for; 0: libvirt must say nothing of it."""
+        return self.reconnect or self.policy
 
 
 SCHEMES = {
@@ -36,6 +56,7 @@ SCHEMES = {
         # "nowait" instead of "wait=off": QEMU 2.7 knows no other spelling, and 7.2 still takes it.
         Scheme("server", ("server", "nowait"), "recovers", qemu_listens=True),
         Scheme("default", (), "recovers"),
-        Scheme("explicit", ("reconnect=1",), "recovers"),
+        Scheme("explicit", ("reconnect=1",), "recovers", reconnect=1),
+        Scheme("policy", (), "recovers", policy=1, through=(LIBVIRT, ATTACH)),
     )
 }

@@ -49,7 +49,7 @@ def _case(cell: CellResult, result: RunResult) -> Element:
         "testcase",
         {
             "classname": f"reconnect.{result.stack.name}.{cell.scheme}",
-            "name": f"{cell.backend}-{cell.fault}-{cell.repeat}",
+            "name": cell.name.removeprefix(f"{cell.scheme}-"),
             "time": f"{_seconds((cell,)):.3f}",
         },
     )
@@ -65,6 +65,7 @@ def _case(cell: CellResult, result: RunResult) -> Element:
             f"expected={cell.expected} outage_ms={cell.outage_ms} recovery_ms={cell.recovery_ms}",
             f"probes_sent={cell.probes_sent} probes_lost={cell.probes_lost} connections={cell.connections}",
             f"stages_ms={cell.stages_ms}",
+            f"through={cell.through}" + (f" memory={cell.memory}" if cell.memory else ""),
         ]
     )
     return case

@@ -32,7 +32,7 @@ def show(result: RunResult, folder: Path) -> None:
 def table(result: RunResult) -> Table:
     """The cells, one a row: not wider than 80 columns, where there is no terminal to ask for its width."""
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, pad_edge=False)
-    for heading in ("scheme", "fault", "#", "backend", "expected", "verdict"):
+    for heading in ("scheme", "through", "fault", "#", "backend", "verdict"):
         grid.add_column(heading, no_wrap=True)
     for heading in ("outage", "recovery", "lost", "connections"):
         grid.add_column(heading, justify="right", no_wrap=True)
@@ -77,12 +77,12 @@ def remarks(result: RunResult, folder: Path) -> list[str]:
 def _row(cell: CellResult) -> list[str]:
     return [
         cell.scheme,
+        cell.through,
         cell.fault,
         str(cell.repeat),
         cell.backend,
-        cell.expected,
         f"[{STYLES[cell.verdict]}]{cell.verdict}[/]",
-        _milliseconds(cell.outage_ms),
+        "dead" if cell.outage_ms is None and cell.expected == "dead" else _milliseconds(cell.outage_ms),
         _milliseconds(cell.recovery_ms),
         f"{cell.probes_lost}/{cell.probes_sent}",
         str(cell.connections),

@@ -23,16 +23,16 @@ class Choice:
 
 
 def choose(workspace: Workspace, config: Config, name: str) -> Choice:
-    """The stack of that name; for ``auto`` the reference stack where QEMU's sources can be had, else Debian's.
+    """The stack of that name; for ``auto`` the reference stack where all its sources can be had, else Debian's.
 
     :raises reconnect.errors.ConfigError: an unknown name.
     """
     if name != AUTO:
         return Choice(config.stack(name), "named", "named on the command line")
     reference = config.stack(REFERENCE)
-    reason = reachable(workspace, config.component(reference.qemu))
-    if not reason:
-        return Choice(reference, AUTO, f"the sources of {reference.qemu} can be had")
-    lines = reason.splitlines()
-    more = f" (and {len(lines) - 1} more origins)" if len(lines) > 1 else ""
-    return Choice(config.stack(FALLBACK), AUTO, f"{reference.qemu} can't be had: {lines[0]}{more}")
+    for component in map(config.component, reference.components):
+        if reason := reachable(workspace, component):
+            lines = reason.splitlines()
+            more = f" (and {len(lines) - 1} more origins)" if len(lines) > 1 else ""
+            return Choice(config.stack(FALLBACK), AUTO, f"{component.name} can't be had: {lines[0]}{more}")
+    return Choice(reference, AUTO, f"the sources of {' and '.join(reference.components)} can be had")

@@ -101,6 +101,7 @@ class Workbench:
             else workspace.install(component.name, PATCHED + flavour.suffix),
             destdir=work / f"stage-{self.name}",
             programs=Path(sys.executable).parent,
+            state=workspace.state,
             jobs=workspace.settings.jobs,
         )
         self.log = log or work / "logs" / f"{self.name}.log"

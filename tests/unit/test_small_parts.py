@@ -50,7 +50,7 @@ def test_disk_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
     assert not (tmp_path / "not").exists()
 
 
-PLACE = Place(Path("/s"), Path("/o"), Path("/p"), Path("/d"), Path("/bin"), 3)
+PLACE = Place(Path("/s"), Path("/o"), Path("/p"), Path("/d"), Path("/bin"), Path("/v"), 3)
 
 
 def build(recipe: str, **more: object) -> Build:

@@ -2,6 +2,7 @@
 # The guest's init: drivers, one interface, the probe. When it ends, so does the guest (the kernel panics).
 # The kernel's command line says what to do:
 #   reconnect.peer=ADDRESS reconnect.interval=MICROSECONDS reconnect.neighbour=MAC|arp
+#   reconnect.hotplug=1  the network card comes later: say so ("w") where the probe will speak, and wait for it
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
 /bin/busybox mount -t devtmpfs dev /dev
@@ -11,14 +12,24 @@ for module in $(/bin/busybox cat /modules/order); do
     /bin/busybox insmod "/modules/$module" || echo "init: $module cannot be loaded"
 done
 
-peer= interval= neighbour=
+peer= interval= neighbour= hotplug=
 for word in $(/bin/busybox cat /proc/cmdline); do
     case $word in
         reconnect.peer=*) peer=${word#*=} ;;
         reconnect.interval=*) interval=${word#*=} ;;
         reconnect.neighbour=*) neighbour=${word#*=} ;;
+        reconnect.hotplug=1) hotplug=1 ;;
     esac
 done
+
+if [ "$hotplug" ]; then
+    # The first bytes on the port may be lost: the line begins with its own end.
+    printf '\nw\n' >/dev/ttyS1
+    # A shell can't wait for the kernel's event; the host's deadline ends this.
+    until [ -e /sys/class/net/eth0 ]; do
+        /bin/busybox usleep 20000
+    done
+fi
 
 # virtio_net makes its device before insmod returns; where there is none, the network card is not what it should be.
 if [ ! -e /sys/class/net/eth0 ]; then

@@ -26,6 +26,7 @@ class ProbeRecord:
     :ivar answered: sequence number to the time of the first answer.
     :ivar links: each change of the carrier: its time, and whether it is up since.
     :ivar streak: how many probes in a row have been answered, up to the last answer.
+    :ivar waits: the guest is up, and waits for its network card.
     :ivar offset: seconds to add to a guest time to get the host's; infinite before the first event.
     """
 
@@ -36,6 +37,7 @@ class ProbeRecord:
     last_sent: int = 0
     last_answered: int = 0
     streak: int = 0
+    waits: bool = False
 
     def add(self, text: str, arrival: float) -> None:
         """Take one line. A line that isn't whole is left out: the serial port may lose the first bytes.
@@ -51,6 +53,8 @@ class ProbeRecord:
             self.streak = self.streak + 1 if sequence == self.last_answered + 1 else 1
             self.last_answered = sequence
             self.answered.setdefault(sequence, self._bounded(words[3], arrival))
+        elif words == ["w"]:
+            self.waits = True
         elif len(words) == 3 and words[0] == "l" and words[1] in ("up", "down") and _decimal(words[2:]):
             self.links.append((self._bounded(words[2], arrival), words[1] == "up"))
 

@@ -21,6 +21,7 @@ class Place:
 
     :param prefix: what configure is told; the install itself goes below ``destdir`` first.
     :param programs: folder with meson and ninja.
+    :param state: what the finished program keeps at run time, where it can't be told then.
     """
 
     source: Path
@@ -28,6 +29,7 @@ class Place:
     prefix: Path
     destdir: Path
     programs: Path
+    state: Path
     jobs: int
 
 
@@ -49,5 +51,10 @@ def find(name: str) -> Recipe:
 
 def options(build: Build, place: Place) -> Argv:
     """The configure options of stacks.toml, with the prefix before them and the placeholders filled in."""
-    known = {"meson": place.programs / "meson", "ninja": place.programs / "ninja", "prefix": place.prefix}
+    known = {
+        "meson": place.programs / "meson",
+        "ninja": place.programs / "ninja",
+        "prefix": place.prefix,
+        "state": place.state,
+    }
     return [f"--prefix={place.prefix}", *(o.format(**known) for o in build.configure)]

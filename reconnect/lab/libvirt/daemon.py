@@ -1,0 +1,191 @@
+"""libvirtd as a context manager: entering starts it and waits until it answers; leaving ends it and its QEMUs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconnect.deadline import Deadline
+from reconnect.lab.bell import Bell
+from reconnect.lab.binaries import Libvirt
+from reconnect.lab.child import Child
+from reconnect.lab.failure import Broken
+from reconnect.lab.libvirt import keeper
+from reconnect.lab.libvirt.places import Places, places
+from reconnect.lab.libvirt.virsh import Virsh
+from reconnect.lab.lines import Line, LineReader, tail_of
+from reconnect.lab.stages import SocketWatch
+from reconnect.sockets import checked
+
+HERE = Path(__file__).parent
+ROOT = Path(__file__).resolve().parents[3]
+LOG = "libvirtd.log"
+OUTPUT = "libvirtd.out"
+LOCK_SECONDS = 300.0
+"""For another libvirtd of root's in this checkout: a cell takes less."""
+
+EMPTY_WORDS = ("Driver state initialization failed",)
+"""Errors that say only that another one came before."""
+
+Value = int | str | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a cell asks of libvirtd besides the lab's own configuration.
+
+    :param qemu: settings for qemu.conf.
+    """
+
+    qemu: Mapping[str, Value]
+
+    def text(self) -> str:
+        """The lines of qemu.conf."""
+        return "".join(f"{name} = {rendered(value)}\n" for name, value in self.qemu.items())
+
+
+NO_SETTINGS = Settings({})
+
+
+def rendered(value: Value) -> str:
+    """A value in the syntax of libvirt's configuration files: numbers, strings and lists of strings."""
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, Sequence):
+        return f"[ {', '.join(map(rendered, value))} ]" if value else "[ ]"
+    return str(value)
+
+
+class Libvirtd:
+    """One run of libvirtd.
+
+    :param runtime: the runtime directory of the cell.
+    :param folder: takes ``libvirtd.log``, ``libvirtd.out``, ``qemu.conf`` and ``virsh.log``.
+    :param start: how long it may take until it answers.
+    """
+
+    def __init__(
+        self,
+        libvirt: Libvirt,
+        runtime: Path,
+        folder: Path,
+        bell: Bell,
+        start: Deadline,
+        settings: Settings = NO_SETTINGS,
+    ) -> None:
+        self.libvirt = libvirt
+        self.log = folder / LOG
+        self.output = folder / OUTPUT
+        self.endings: dict[int, str] = {}
+        self._runtime, self._folder, self._bell, self._start = runtime, folder, bell, start
+        self._settings = settings
+        self._stack = ExitStack()
+        self.places: Places
+        self.virsh: Virsh
+
+    def __enter__(self) -> Libvirtd:
+        with ExitStack() as stack:
+            self.places = stack.enter_context(places(self._runtime, self.libvirt.state, Deadline(LOCK_SECONDS)))
+            checked(self.places.socket)
+            conf = self._configure()
+            watch = SocketWatch(self.places.socket, self._bell)
+            stack.callback(watch.close)
+            argv = [str(self.libvirt.daemon), "--config", str(conf), "--pid-file", str(self._runtime / "v" / "pid")]
+            env = {**self.places.env, "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
+            self._child = Child(
+                "libvirtd",
+                [sys.executable, "-m", keeper.__name__, *argv],
+                self._bell,
+                subprocess.PIPE,
+                env,
+                orphan="TERM",
+            )
+            self._lines = LineReader(self._child.stream, self.output, self._bell, self._take)
+            stack.callback(self._lines.join)
+            stack.callback(self._child.close)
+            stack.enter_context(self._bell.guarded(self.check))
+            self._bell.wait(lambda: watch.listening, self._start, "libvirtd to listen")
+            self.virsh = Virsh(self.libvirt.virsh, self.places.uri, env, self._folder / "virsh.log")
+            # It listens before its drivers are ready; what is asked meanwhile it answers when they are.
+            self.ask("list")
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def ask(self, *words: str | Path, deadline: Deadline | None = None) -> str:
+        """Run a command of virsh's.
+
+        :param deadline: without it, the one for the start.
+        :raises Broken: it failed; where libvirtd's end explains that, with its last words.
+        """
+        try:
+            return self.virsh.run(*words, deadline=deadline or self._start)
+        except Broken as failure:
+            self._check_soon()
+            raise Broken(failure.what, [*failure.details, *self.errors()]) from failure
+
+    def check(self) -> None:
+        """Object if it has ended: nobody tells it to before its context is left.
+
+        :raises Broken: with its ending and what it said.
+        """
+        if self._child.ended is not None:
+            self._lines.join()
+            errors = [error for error in self.errors() if error not in EMPTY_WORDS]
+            why = f", having said: {errors[-1]}" if errors else ""
+            details = [*errors, *self._settings_in(errors)] or tail_of(self.output)
+            raise Broken(f"libvirtd ended by itself with {self._child.ending}{why}", details)
+
+    def errors(self) -> list[str]:
+        """What its log has as errors, without time stamps and the names of its functions."""
+        return errors_in(tail_of(self.log, 400))
+
+    def ending(self, pid: int) -> str:
+        """How a process that it has started ended: ``exit code 1``, ``signal SIGSEGV``; empty while it runs."""
+        return self.endings.get(pid, "")
+
+    def _configure(self) -> Path:
+        """Write both files where libvirtd looks, and a copy of what matters beside the logs."""
+        # What is set first counts, to libvirt.
+        text = self._settings.text() + (HERE / "qemu.conf").read_text(encoding="utf-8")
+        (self.places.config / "qemu.conf").write_text(text, encoding="utf-8")
+        (self._folder / "qemu.conf").write_text(text, encoding="utf-8")
+        conf = self._runtime / "v" / "libvirtd.conf"
+        own = Settings({"unix_sock_dir": str(self.places.sockets), "log_outputs": f"1:file:{self.log}"})
+        conf.write_text((HERE / "libvirtd.conf").read_text(encoding="utf-8") + own.text(), encoding="utf-8")
+        return conf
+
+    def _settings_in(self, errors: list[str]) -> list[str]:
+        """The lines of qemu.conf whose settings an error names: libvirt says the name, and no line."""
+        path = self._folder / "qemu.conf"
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [
+            f"{path.name}:{number}: {line}"
+            for number, line in enumerate(lines, 1)
+            if (name := line.partition("=")[0].strip()) and re.search(rf"\b{re.escape(name)}\b", " ".join(errors))
+        ]
+
+    def _take(self, line: Line) -> None:
+        words = line.text.split(maxsplit=4)
+        if len(words) == 5 and words[0] == "keeper:" and words[2:4] == ["ended", "with"]:
+            self.endings[int(words[1])] = words[4]
+
+    def _check_soon(self) -> None:
+        """As :meth:`check`, where something else has failed first: a libvirtd that dies hangs up a little earlier."""
+        try:
+            self._child.wait(Deadline(1), "libvirtd's end")
+        except Broken:
+            if self._child.ended is not None:
+                raise
+
+
+def errors_in(lines: list[str]) -> list[str]:
+    """The texts of the errors among a log's lines: ``DATE TIME: PID: error : FUNCTION:LINE : TEXT``."""
+    return [line.split(" : ", 2)[-1] for line in lines if ": error : " in line]

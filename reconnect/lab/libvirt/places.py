@@ -1,0 +1,128 @@
+"""Where libvirtd keeps its sockets, configuration and state.
+
+All of it lies below the runtime directory of the cell, which is short, and gone after the run however the run ends.
+An ordinary user's libvirtd is sent there by the XDG variables. Root's has its folder compiled in
+(:attr:`reconnect.workspace.Workspace.state`): there we put a link to the runtime directory, under a lock, so that one
+checkout runs one libvirtd of root's at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconnect.deadline import Deadline
+from reconnect.errors import MachineError
+from reconnect.sockets import SUN_PATH_BYTES
+
+DOMAIN = "guest"
+MONITOR = f"lib/domain-1-{DOMAIN}/monitor.sock"
+"""QEMU's monitor below the driver's folder; the number counts the domains that this libvirtd has started."""
+
+LOCK_SAMPLE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders of one libvirtd.
+
+    :param driver: ``system`` or ``session``.
+    :param config: qemu.conf goes here.
+    :param sockets: libvirtd listens in this folder.
+    :param qemu_logs: libvirtd writes each domain's log into this folder.
+    :param env: variables for libvirtd and virsh.
+    """
+
+    driver: str
+    config: Path
+    sockets: Path
+    qemu_logs: Path
+    env: dict[str, str]
+
+    @property
+    def socket(self) -> Path:
+        """The socket that virsh connects to."""
+        return self.sockets / "libvirt-sock"
+
+    @property
+    def uri(self) -> str:
+        """What virsh connects to."""
+        return f"qemu+unix:///{self.driver}?socket={self.socket}"
+
+
+@contextmanager
+def places(runtime: Path, state: Path, deadline: Deadline) -> Iterator[Places]:
+    """Folders for one libvirtd, below ``runtime``.
+
+    :param state: the folder that is compiled into libvirtd.
+    :param deadline: for another libvirtd of root's in this checkout to end.
+    :raises MachineError: it did not, or the paths are too long for sockets.
+    """
+    root = os.geteuid() == 0
+    home = runtime / "v"
+    for name in ("config/libvirt", "etc/libvirt", "cache", "data", "run", "s"):
+        (home / name).mkdir(parents=True)
+    home.chmod(0o700)
+    (home / "run").chmod(0o700)
+    env = {
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "XDG_DATA_HOME": str(home / "data"),
+        "XDG_RUNTIME_DIR": str(home / "run"),
+    }
+    if not root:
+        _require_short(home / "config/libvirt/qemu" / MONITOR, "set TMPDIR to a short directory, for example /tmp")
+        yield Places("session", home / "config/libvirt", home / "s", home / "cache/libvirt/qemu/log", env)
+        return
+    _require_short(
+        state / "lib/libvirt/qemu" / MONITOR.removeprefix("lib/"),
+        "put the checkout into a folder with a shorter path, or run as an ordinary user",
+    )
+    with _linked(state, home, deadline):
+        yield Places("system", home / "etc/libvirt", home / "s", home / "log/libvirt/qemu", env)
+
+
+@contextmanager
+def _linked(state: Path, home: Path, deadline: Deadline) -> Iterator[None]:
+    lock = state.with_name(f".{state.name}.lock")
+    with lock.open("w", encoding="utf-8") as file:
+        # flock(2) can't be awaited together with a deadline.
+        while not _locked(file.fileno()):
+            if deadline.passed:
+                raise MachineError(
+                    "another run of this checkout has a libvirtd of root's",
+                    why=f"it holds {lock}, and there can be one at a time: its folder is compiled into it",
+                    hint="wait for the other run to end, or use another checkout, or run as an ordinary user",
+                )
+            select.select([], [], [], LOCK_SAMPLE_SECONDS)
+        # A killed run leaves its link behind.
+        state.unlink(missing_ok=True)
+        state.symlink_to(home)
+        try:
+            yield
+        finally:
+            state.unlink(missing_ok=True)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _require_short(socket: Path, hint: str) -> None:
+    size = len(str(socket).encode())
+    if size > SUN_PATH_BYTES:
+        raise MachineError(
+            f"libvirtd's path {socket} is too long for a unix socket",
+            why=f"it has {size} bytes; the kernel takes {SUN_PATH_BYTES}",
+            hint=hint,
+        )
