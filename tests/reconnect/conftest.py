@@ -39,7 +39,7 @@ def configuration(workspace: Workspace) -> Config:
 def binaries(workspace: Workspace, configuration: Config) -> Binaries:
     """Both builds of QEMU of the stack debian-12."""
     component = configuration.component(configuration.stack(STACK).qemu)
-    return mainjob.binaries(component, building.build(workspace, component))
+    return mainjob.binaries(workspace, {"qemu": component}, {"qemu": building.build(workspace, component)})
 
 
 @pytest.fixture(scope="session")
