@@ -212,6 +212,20 @@ def test_upstream(_: Context, component: str = "", stack: str = "", only: str = 
     upstream.check(workspace, wanted, only)
 
 
+@task(name="test-series", help={"component": "the component whose series is to be proven"})
+@ours
+def test_series(_: Context, component: str) -> None:
+    """Compile and run a component after each patch of its series: whoever bisects finds no broken step."""
+    from reconnect import seriesjob
+    from reconnect.toolchain import fetching
+
+    workspace = _workspace()
+    config = _config(workspace)
+    chosen = config.component(component)
+    fetching.require_cached(workspace, [chosen])
+    seriesjob.run(workspace, config, chosen)
+
+
 @task(help={"only": "a path or a pytest expression: run just these tests, without the linters"})
 @ours
 def test(_: Context, only: str = "") -> None:
@@ -254,7 +268,10 @@ def clean(_: Context, cache: bool = False) -> None:
     cleaning.clean(workspace, cache=cache)
 
 
-namespace = Collection(doctor, status, fetch, patch, build, test_reconnect, test_upstream, test, image, clean)
+namespace = Collection(
+    *(doctor, status, fetch, patch, build, image, clean),
+    *(test_reconnect, test_upstream, test_series, test),
+)
 namespace.configure({"run": {"in_stream": False}})
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def run(workspace: Workspace, config: Config, wish: Wish) -> RunResult:
     fetch_all(workspace, list(components.values()), guest=config.guest)
     guest = guest_image(workspace, config)
     builds = {role: building.build(workspace, component) for role, component in components.items()}
-    out_dir = _results_folder(workspace)
+    out_dir = results_folder(workspace)
     result = run_cells(
         cells,
         binaries(workspace, components, builds),
@@ -100,12 +100,14 @@ def binaries(
     :param builds: by role, then by variant.
     :raises ConfigError: QEMU's series has no baseline part, so there is nothing to compare with.
     """
-    qemu = components["qemu"]
+    component = components["qemu"]
     if BASELINE not in builds["qemu"]:
-        raise ConfigError(f"the series {qemu.series} has no '# feature' line: there is no baseline to compare with")
+        raise ConfigError(
+            f"the series {component.series} has no '# feature' line: there is no baseline to compare with"
+        )
     return Binaries(
-        _qemu(qemu, builds["qemu"][BASELINE]),
-        _qemu(qemu, builds["qemu"][PATCHED]),
+        qemu(component, builds["qemu"][BASELINE]),
+        qemu(component, builds["qemu"][PATCHED]),
         libvirt(workspace, components["libvirt"], builds["libvirt"][PATCHED]) if "libvirt" in builds else None,
     )
 
@@ -115,7 +117,8 @@ def libvirt(workspace: Workspace, component: Component, built: Built) -> Libvirt
     return Libvirt(component.name, built.version, built.prefix, workspace.state)
 
 
-def _qemu(component: Component, built: Built) -> Qemu:
+def qemu(component: Component, built: Built) -> Qemu:
+    """What the lab is given of a build of QEMU."""
     return Qemu(
         name=component.name,
         version=built.version,
@@ -134,7 +137,7 @@ def _stack_info(choice: Choice, builds: Mapping[str, Mapping[str, Built]]) -> St
     return StackInfo(choice.stack.name, choice.chosen, choice.why, facts)
 
 
-def _results_folder(workspace: Workspace) -> Path:
+def results_folder(workspace: Workspace) -> Path:
     """A new folder for the run, and ``latest`` pointing to it."""
     workspace.results.mkdir(parents=True, exist_ok=True)
     run_id = new_run_id()

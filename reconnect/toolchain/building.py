@@ -118,13 +118,17 @@ def _variant(workspace: Workspace, patched: Patched, variant: str, flavour: Flav
         bench.run("compile", bench.recipe.compile(bench.build, bench.place))
         shutil.rmtree(bench.place.destdir, ignore_errors=True)
         bench.run("install", bench.recipe.install(bench.build, bench.place))
-        _publish(component, bench.place, prefix)
+        publish(component, bench.place, prefix)
         stamp.write(done, inputs)
         current.done(f"{prefix.relative_to(workspace.root)} from {built.commit[:12]}")
     return built
 
 
-def _publish(component: Component, place: Place, prefix: Path) -> None:
+def publish(component: Component, place: Place, prefix: Path) -> None:
+    """Bring a staged install to its folder, in place of what is there.
+
+    :raises BuildError: a product of stacks.toml is not in it.
+    """
     staged = place.destdir / place.prefix.relative_to("/")
     gone = [p for p in component.build.products if not (staged / p).exists()]
     if gone:

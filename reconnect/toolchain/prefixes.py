@@ -1,0 +1,57 @@
+"""Every prefix of a series, compiled: whoever bisects the patched program must find no step that doesn't build.
+
+The prefixes have objects of their own, in which only what a patch changes is compiled again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+from reconnect.config import Component
+from reconnect.console import say, step
+from reconnect.errors import BuildError
+from reconnect.toolchain import building, disk
+from reconnect.toolchain.building import Built
+from reconnect.toolchain.gitrepo import git
+from reconnect.toolchain.lock import exclusive
+from reconnect.toolchain.series import PATCHED
+from reconnect.toolchain.workbench import Flavour, Workbench
+from reconnect.workspace import Workspace
+
+EACH = Flavour("each")
+
+
+def compile_each(workspace: Workspace, component: Component) -> Iterator[Built]:
+    """Compile and install a component after each patch of its series.
+
+    :returns: the builds in the order of the series, each with the patches in it. They share one install folder: each
+        is good until the next one is asked for. The component stays locked meanwhile.
+    :raises BuildError: one doesn't compile; names the patch.
+    """
+    with exclusive(workspace.work(component.name), f"compile each patch of {component.name}"):
+        patched = building.prepare(workspace, component)
+        patches = patched.series.patches
+        disk.require(workspace.build, component.build.disk_mib, component.name)
+        bench = Workbench(workspace, component, PATCHED, EACH)
+        prefix = workspace.install(component.name, bench.name)
+        head = patched.applied.commits[PATCHED]
+        commits = git("rev-list", "--reverse", f"{patched.base}..{head}", cwd=bench.place.source).output.split()
+        for number, (patch, commit) in enumerate(zip(patches, commits, strict=True), 1):
+            with step(f"{component.name} with {number} of {len(patches)} patches") as current:
+                say(f"    {patch.name}")
+                try:
+                    bench.begin(commit, current)
+                    bench.run("compile", bench.recipe.compile(bench.build, bench.place))
+                    shutil.rmtree(bench.place.destdir, ignore_errors=True)
+                    bench.run("install", bench.recipe.install(bench.build, bench.place))
+                except BuildError as error:
+                    raise BuildError(
+                        f"{component.series}/{patch.name} does not compile without the patches after it",
+                        why=str(error),
+                        hint="move what it lacks into it, or change the order of the series",
+                    ) from error
+                building.publish(component, bench.place, prefix)
+            names = tuple(p.name for p in patches[:number])
+            tree = git("rev-parse", f"{commit}^{{tree}}", cwd=bench.place.source).output.strip()
+            yield Built(component, bench.name, prefix, patched.fetched.version, commit, tree, names)
