@@ -164,23 +164,20 @@ class Workbench:
         argv: Argv,
         seconds: float,
         environment: Iterable[str] = (),
-        *,
         cwd: Path | None = None,
-        log: Path | None = None,
     ) -> Attempt:
         """Run a command that may well fail: tests.
 
         :param seconds: until it is ended.
         :param environment: words ``NAME=value``, more of them for the command.
         :param cwd: the object folder, unless another one is named.
-        :param log: the log of the workbench, unless another one is named.
         """
         try:
             done = command.run(
                 argv,
                 cwd=cwd or self.place.objects,
                 env={**self.environment, **dict(word.split("=", 1) for word in environment)},
-                log=log or self.log,
+                log=self.log,
                 timeout=seconds,
                 check=False,
                 on_line=self.progress("test"),

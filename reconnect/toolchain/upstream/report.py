@@ -15,6 +15,7 @@ from rich.table import Table
 
 from reconnect import console, jsonfile
 from reconnect.toolchain.upstream.compare import Change, Row
+from reconnect.toolchain.upstream.outcome import Outcome
 from reconnect.toolchain.upstream.run import Verdict
 
 SCHEMA = 1
@@ -80,10 +81,8 @@ def summary(tested: Verdict) -> str:
     before = _words(_outcomes(row.unpatched for row in tested.rows))
     after = _words(_outcomes(row.patched for row in tested.rows))
     changes = Counter(row.change for row in tested.rows)
-    return (
-        f"unpatched {before}; patched {after}; {changes[Change.NEW]} new, {changes[Change.WORSE]} worse, "
-        f"{changes[Change.LOST]} lost, {changes[Change.FLAKY]} flaky, {changes[Change.BEFORE]} failed before"
-    )
+    told = (Change.NEW, Change.BETTER, Change.WORSE, Change.LOST, Change.FLAKY, Change.BEFORE)
+    return f"unpatched {before}; patched {after}; {', '.join(f'{changes[change]} {change}' for change in told)}"
 
 
 def table(rows: Iterable[Row]) -> Table:
@@ -140,8 +139,9 @@ def _case(component: str, row: Row) -> Element:
     return case
 
 
-def _outcomes(found: Iterable[str | None]) -> dict[str, int]:
-    return dict(Counter(str(outcome) for outcome in found if outcome is not None))
+def _outcomes(found: Iterable[Outcome | None]) -> dict[str, int]:
+    counts = Counter(found)
+    return {str(outcome): counts[outcome] for outcome in Outcome if counts[outcome]}
 
 
 def _words(counts: dict[str, int]) -> str:

@@ -114,5 +114,5 @@ def test_the_table_shows_what_differs(
     assert "skipped, on both trees: 1 (no rom)" in lines
     assert lines[-1] == (
         "qemu-7.2: unpatched 3 pass, 1 fail, 1 skip; patched 3 pass, 3 fail, 1 skip; "
-        "2 new, 1 worse, 0 lost, 1 flaky, 1 failed before"
+        "2 new, 0 better, 1 worse, 0 lost, 1 flaky, 1 failed before"
     )

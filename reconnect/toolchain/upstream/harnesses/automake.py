@@ -45,7 +45,7 @@ class Automake:
         # --foreground: a process group of its own would not hear of Ctrl-C.
         limit = f"timeout --foreground --kill-after=10 {self._suite.deadline}"
         argv = ["make", "--keep-going", f"-j{self._bench.place.jobs}", "-C", self._suite.folder, "check"]
-        argv += [f"TESTS={' '.join(tests)}", f"LOG_COMPILER={limit}"]
+        argv += [f"TESTS={' '.join(tests)}", f"LOG_COMPILER={limit}", f"TEST_LOG_COMPILER={limit}"]
         self._bench.attempt(argv, self._suite.deadline * len(tests), self._suite.environment)
         # automake gathers there what the tests have said that did not pass.
         if (gathered := self._folder / "test-suite.log").is_file():

@@ -15,8 +15,9 @@ from reconnect.toolchain.upstream.harnesses.makefile import variables
 from reconnect.toolchain.upstream.outcome import Result
 from reconnect.toolchain.workbench import Workbench
 
-_ERRORS_APART = 'log=$1; shift; exec "$@" 2>"$log"'
-"""What a program complains about would come in the middle of its TAP."""
+_INTO_FILES = 'out=$1; shift; exec "$@" >"$out" 2>"$out.stderr"'
+"""Two files: what a program complains about would come in the middle of its TAP. And files: a daemon that a test
+leaves behind would keep a pipe open."""
 
 
 class Glib:
@@ -39,10 +40,11 @@ class Glib:
         return [result for test in tests for result in self._run(test)]
 
     def _run(self, test: str) -> list[Result]:
-        log = self._bench.log.with_name(f"{self._bench.log.stem}-{Path(test).name}.log")
-        errors = log.with_suffix(".stderr")
-        log.unlink(missing_ok=True)
-        argv = ["sh", "-c", _ERRORS_APART, "sh", str(errors), f"./{test}", "--tap", "-k", *self._suite.words]
+        output = self._bench.log.with_name(f"{self._bench.log.stem}-{Path(test).name}.tap")
+        output.unlink(missing_ok=True)
+        argv = ["sh", "-c", _INTO_FILES, "sh", str(output), f"./{test}", "--tap", "-k", *self._suite.words]
         folder = self._bench.place.objects / self._suite.folder
-        done = self._bench.attempt(argv, self._suite.deadline, self._suite.environment, cwd=folder, log=log)
-        return tap.read(self._suite.name, test, done.output, done.ending, out_of_time=done.out_of_time)
+        self._bench.step.progress(f"test {test}")
+        done = self._bench.attempt(argv, self._suite.deadline, self._suite.environment, cwd=folder)
+        said = output.read_text(encoding="utf-8", errors="replace") if output.is_file() else done.output
+        return tap.read(self._suite.name, test, said, done.ending, out_of_time=done.out_of_time)
