@@ -21,6 +21,7 @@ from reconnect.config import ANYWHERE, Component
 from reconnect.console import Step
 from reconnect.errors import BuildError
 from reconnect.toolchain import applying, stamp
+from reconnect.toolchain.keeper import kept
 from reconnect.toolchain.recipes import Argv, Place, Recipe, find
 from reconnect.toolchain.series import PATCHED
 from reconnect.workspace import Workspace
@@ -166,7 +167,7 @@ class Workbench:
         environment: Iterable[str] = (),
         cwd: Path | None = None,
     ) -> Attempt:
-        """Run a command that may well fail: tests.
+        """Run a command that may well fail and leave processes behind: tests. Nothing of it outlives the call.
 
         :param seconds: until it is ended.
         :param environment: words ``NAME=value``, more of them for the command.
@@ -174,7 +175,7 @@ class Workbench:
         """
         try:
             done = command.run(
-                argv,
+                kept(argv),
                 cwd=cwd or self.place.objects,
                 env={**self.environment, **dict(word.split("=", 1) for word in environment)},
                 log=self.log,

@@ -18,7 +18,7 @@ from reconnect.toolchain import building, disk
 from reconnect.toolchain.building import Patched
 from reconnect.toolchain.lock import exclusive
 from reconnect.toolchain.series import BASELINE, PATCHED
-from reconnect.toolchain.upstream import harnesses, orphans
+from reconnect.toolchain.upstream import harnesses
 from reconnect.toolchain.upstream.compare import Row, compare, forgive
 from reconnect.toolchain.upstream.outcome import Outcome, Result
 from reconnect.toolchain.workbench import ORDINARY, Flavour, Workbench
@@ -61,7 +61,7 @@ def run(workspace: Workspace, component: Component, only: str = "") -> Verdict:
     if upstream is None:
         raise ConfigError(f"stacks.toml names no tests of {component.name}", hint="give it an upstream table there")
     flavour = Flavour("tests", upstream.configure) if upstream.configure else ORDINARY
-    with exclusive(workspace.work(component.name), f"test-upstream {component.name}"), orphans.ended():
+    with exclusive(workspace.work(component.name), f"test-upstream {component.name}"):
         patched = building.prepare(workspace, component)
         disk.require(workspace.build, component.build.disk_mib // 2, f"testing {component.name}")
         tested = Verdict(
@@ -151,14 +151,11 @@ class _Tree:
             if chosen := self._chosen[suite.name]:
                 say(f"    {suite.name}: {len(chosen)} tests")
                 yield from harnesses.find(self.bench, suite).run(chosen)
-                orphans.sweep(set())
 
     def run_one(self, suite_name: str, test: str) -> list[Result]:
         """Run one test."""
         suite = next(s for s in self._upstream.suites if s.name == suite_name)
-        results = harnesses.find(self.bench, suite).run([test]) if test in self._chosen[suite_name] else []
-        orphans.sweep(set())
-        return results
+        return harnesses.find(self.bench, suite).run([test]) if test in self._chosen[suite_name] else []
 
     def _choose(self, suite: Suite, names: Sequence[str]) -> None:
         chosen = self._chosen[suite.name] = []
