@@ -20,8 +20,8 @@ class Scheme:
     :param expected: ``recovers`` or ``dead``.
     :param qemu_listens: QEMU is the server and the switch connects.
     :param patched: it runs the whole series; otherwise the series without the reconnect feature.
-    :param reconnect: seconds of ``<reconnect>`` in the interface's XML; 0: the XML says nothing.
-    :param policy: seconds of ``vhostuser_reconnect_timeout`` in qemu.conf; 0: it says nothing.
+    :param reconnect: seconds of ``<reconnect>`` in the interface's XML; None: the XML says nothing.
+    :param policy: seconds of ``vhostuser_reconnect_timeout`` in qemu.conf; None: it says nothing.
     :param through: who can start its guest; the first one does where nobody is asked for.
     """
 
@@ -30,8 +30,8 @@ class Scheme:
     expected: str
     qemu_listens: bool = False
     patched: bool = True
-    reconnect: int = 0
-    policy: int = 0
+    reconnect: int | None = None
+    policy: int | None = None
     through: tuple[str, ...] = THROUGH
 
     def qemu(self, binaries: Binaries) -> Qemu:
@@ -41,12 +41,12 @@ class Scheme:
     @property
     def qemu_conf(self) -> dict[str, int]:
         """What it sets in libvirt's qemu.conf."""
-        return {"vhostuser_reconnect_timeout": self.policy} if self.policy else {}
+        return {"vhostuser_reconnect_timeout": self.policy} if self.policy is not None else {}
 
     @property
-    def in_force(self) -> int:
-        """Seconds that libvirt must ask QEMU for; 0: libvirt must say nothing of it."""
-        return self.reconnect or self.policy
+    def in_force(self) -> int | None:
+        """Seconds that libvirt must ask QEMU for; None: libvirt must say nothing of it."""
+        return self.policy if self.reconnect is None else self.reconnect
 
 
 SCHEMES = {

@@ -60,7 +60,7 @@ class Domain:
     def interface(self) -> str:
         """The interface, alone: what ``virsh attach-device`` takes."""
         scheme = self.scheme
-        reconnect = f"<reconnect enabled='yes' timeout='{scheme.reconnect}'/>" if scheme.reconnect else ""
+        reconnect = "" if scheme.reconnect is None else f"<reconnect enabled='yes' timeout='{scheme.reconnect}'/>"
         mode = "server" if scheme.qemu_listens else "client"
         values = {"socket": quoted(self.machine.vhost), "mode": mode, "reconnect": reconnect}
         return _filled("interface.xml", values)

@@ -81,7 +81,7 @@ class LibvirtVm(Machine):
         (self._folder / "live.xml").write_text(live, encoding="utf-8")
         _expect("the live XML", reconnect_in(live), scheme.in_force)
         stored = self._libvirtd.ask("dumpxml", DOMAIN, "--inactive", deadline=Deadline(VIRSH_SECONDS))
-        _expect("the stored XML", reconnect_in(stored), 0 if self._domain.attach else scheme.reconnect)
+        _expect("the stored XML", reconnect_in(stored), None if self._domain.attach else scheme.reconnect)
         _expect("what libvirt told QEMU", told_in(self._told()), scheme.in_force)
 
     @property
@@ -129,22 +129,24 @@ def qemus_own(lines: list[str]) -> list[str]:
     return [line for line in lines if not LIBVIRTS.match(line) and not COMMAND.match(line)]
 
 
-def reconnect_in(xml: str) -> int:
-    """Seconds of ``<reconnect enabled='yes'>`` of a domain's vhostuser interface; 0 where there is none."""
-    element = ElementTree.fromstring(xml).find(".//interface[@type='vhostuser']/source/reconnect[@enabled='yes']")
-    return 0 if element is None else int(element.get("timeout", "0"))
+def reconnect_in(xml: str) -> int | None:
+    """Seconds of ``<reconnect>`` of a domain's vhostuser interface: 0 where it is off, None where there is none."""
+    element = ElementTree.fromstring(xml).find(".//interface[@type='vhostuser']/source/reconnect")
+    if element is None:
+        return None
+    return int(element.get("timeout", "0")) if element.get("enabled") == "yes" else 0
 
 
-def told_in(text: str) -> int:
+def told_in(text: str) -> int | None:
     """Seconds of ``reconnect`` in QEMU's command line (``reconnect=1``) or in a command of its monitor, in JSON."""
-    found = re.search(r"reconnect(?:=|\\?\":)(\d+)", text)
-    return int(found[1]) if found else 0
+    found = re.search(r"\breconnect(?:=|\\?\": ?)(\d+)", text)
+    return int(found[1]) if found else None
 
 
-def _expect(where: str, seconds: int, expected: int) -> None:
+def _expect(where: str, seconds: int | None, expected: int | None) -> None:
     if seconds != expected:
-        words = {0: "nothing of reconnect"}
-        raise Wrong(
-            f"{where} says {words.get(seconds, f'reconnect after {seconds} s')}, "
-            f"and should say {words.get(expected, f'{expected} s')}"
-        )
+        raise Wrong(f"{where} says {_worded(seconds)}, and should say {_worded(expected)}")
+
+
+def _worded(seconds: int | None) -> str:
+    return "nothing of reconnect" if seconds is None else f"reconnect {seconds}"
