@@ -17,6 +17,7 @@ from reconnect.lab.accel import check_accelerator
 from reconnect.lab.arguments import NEIGHBOURS
 from reconnect.lab.binaries import Binaries, Libvirt, Qemu
 from reconnect.lab.guest import Guest, build_guest
+from reconnect.lab.libvirt import places as libvirt_places
 from reconnect.lab.results import ComponentInfo, RunResult, StackInfo
 from reconnect.lab.run import new_run_id, run_cells
 from reconnect.lab.scenario import Options
@@ -56,6 +57,8 @@ def run(workspace: Workspace, config: Config, wish: Wish) -> RunResult:
     check_accelerator(wish.accel)
     for name in {cell.backend for cell in cells}:
         selection.BACKENDS[name].require()
+    if any(cell.through != QEMU for cell in cells):
+        libvirt_places.require()
     roles = ("qemu",) if all(cell.through == QEMU for cell in cells) else ("qemu", "libvirt")
     choice = choose(workspace, config, wish.stack)
     say(f"stack {choice.stack.name}: {choice.why}")

@@ -18,6 +18,7 @@ from reconnect.lab.accel import check_accelerator
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.cells import BACKENDS, Cell
 from reconnect.lab.guest import Guest
+from reconnect.lab.libvirt import places as libvirt_places
 from reconnect.lab.matrix.entries import Entry, is_entry
 from reconnect.lab.matrix.runner import run_matrix
 from reconnect.lab.results import CellResult, RunResult, StackInfo, save
@@ -47,6 +48,8 @@ def run_cells(
     check_accelerator(options.accel)
     for name in {cell.backend for cell in cells}:
         BACKENDS[name].require()
+    if any(cell.through != QEMU for cell in cells):
+        libvirt_places.require()
     out_dir.mkdir(parents=True, exist_ok=True)
     result = RunResult(
         run=out_dir.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -23,7 +24,6 @@ from reconnect.lab.stages import SocketWatch
 from reconnect.sockets import checked
 
 HERE = Path(__file__).parent
-ROOT = Path(__file__).resolve().parents[3]
 LOG = "libvirtd.log"
 OUTPUT = "libvirtd.out"
 LOCK_SECONDS = 300.0
@@ -96,13 +96,13 @@ class Libvirtd:
             watch = SocketWatch(self.places.socket, self._bell)
             stack.callback(watch.close)
             argv = [str(self.libvirt.daemon), "--config", str(conf), "--pid-file", str(self._runtime / "v" / "pid")]
-            env = {**self.places.env, "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
+            env = {**self.places.env, "LC_ALL": "C.UTF-8"}
             self._child = Child(
                 "libvirtd",
                 [sys.executable, "-m", keeper.__name__, *argv],
                 self._bell,
                 subprocess.PIPE,
-                env,
+                {**env, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 orphan="TERM",
             )
             self._lines = LineReader(self._child.stream, self.output, self._bell, self._take)
@@ -139,9 +139,9 @@ class Libvirtd:
         if self._child.ended is not None:
             self._lines.join()
             errors = [error for error in self.errors() if error not in EMPTY_WORDS]
-            why = f", having said: {errors[-1]}" if errors else ""
-            details = [*errors, *self._settings_in(errors)] or tail_of(self.output)
-            raise Broken(f"libvirtd ended by itself with {self._child.ending}{why}", details)
+            details = [*errors, *self._settings_in(errors)] or self._lines.tail()
+            said = f", having said: {(errors or details)[-1]}" if details else ""
+            raise Broken(f"libvirtd ended by itself with {self._child.ending}{said}", details)
 
     def errors(self) -> list[str]:
         """What its log has as errors, without time stamps and the names of its functions."""

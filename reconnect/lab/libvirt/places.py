@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +54,21 @@ class Places:
     def uri(self) -> str:
         """What virsh connects to."""
         return f"qemu+unix:///{self.driver}?socket={self.socket}"
+
+
+def require() -> None:
+    """Refuse a user whom libvirt does not take.
+
+    :raises MachineError: names what is missing and what to do.
+    """
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError as error:
+        raise MachineError(
+            f"libvirt can't be used by the user {os.geteuid()}: it has no entry in /etc/passwd",
+            why="virsh and libvirtd look up the name of their user; a container may run with any number for one",
+            hint="run as a user that has a name, or leave out what goes through libvirt: --through qemu",
+        ) from error
 
 
 @contextmanager
