@@ -142,20 +142,25 @@ def patch(_: Context, component: str = "", stack: str = "", check: bool = False)
     help={
         "component": "one or more components, with commas between",
         "stack": "a stack, auto or all (default: auto)",
+        "sanitize": "with AddressSanitizer, beside the ordinary builds; of a stack: those components that have one",
     }
 )
 @ours
-def build(_: Context, component: str = "", stack: str = "") -> None:
+def build(_: Context, component: str = "", stack: str = "", sanitize: bool = False) -> None:
     """Fetch, patch, configure, compile and install components below build/install/."""
     from reconnect.toolchain import building, fetching
+    from reconnect.toolchain.workbench import ORDINARY, sanitized
 
     workspace = _workspace()
     config = _config(workspace)
     wanted = _components(workspace, config, component, stack)
+    if sanitize and not component:
+        wanted = [chosen for chosen in wanted if chosen.sanitize]
+    flavours = [sanitized(chosen) if sanitize else ORDINARY for chosen in wanted]
     fetching.require_cached(workspace, wanted)
-    for chosen in wanted:
-        for built in building.build(workspace, chosen).values():
-            say(f"{chosen.name} {built.variant}: {os.path.relpath(built.product)}")
+    for chosen, flavour in zip(wanted, flavours, strict=True):
+        for built in building.build(workspace, chosen, flavour).values():
+            say(f"{chosen.name} {built.variant}{flavour.suffix}: {os.path.relpath(built.product)}")
 
 
 @task(
@@ -170,6 +175,7 @@ def build(_: Context, component: str = "", stack: str = "") -> None:
         "accel": "tcg or kvm (default: tcg)",
         "through": "qemu, libvirt, attach (libvirt, the interface attached after the boot), all "
         "(default: qemu; for policy libvirt)",
+        "sanitize": "run a QEMU with AddressSanitizer: what it reports fails the cell",
     },
 )
 @ours
@@ -183,12 +189,13 @@ def test_reconnect(
     neighbour: str = "permanent",
     accel: str = "tcg",
     through: str = "",
+    sanitize: bool = False,
 ) -> None:
     """The main job: build what is missing, crash the switch under real guests, print and write what came of it."""
     from reconnect import mainjob
 
     workspace = _workspace()
-    wish = mainjob.Wish(stack, scheme, backend, fault, repeat, neighbour, accel, through)
+    wish = mainjob.Wish(stack, scheme, backend, fault, repeat, neighbour, accel, through, sanitize)
     mainjob.run(workspace, _config(workspace), wish)
 
 

@@ -149,6 +149,20 @@ class Upstream:
 
 
 @dataclass(frozen=True)
+class Sanitize:
+    """How the component is built with AddressSanitizer, and what its program is told then.
+
+    :param configure: options beside those of the build.
+    :param environment: words ``NAME=value`` for the program.
+    :param slower: deadlines of the lab are stretched by this factor.
+    """
+
+    configure: tuple[str, ...]
+    environment: tuple[str, ...]
+    slower: int
+
+
+@dataclass(frozen=True)
 class Component:
     """One upstream program at one version."""
 
@@ -161,6 +175,7 @@ class Component:
     git: GitSource | None = None
     debian: DebianSource | None = None
     upstream: Upstream | None = None
+    sanitize: Sanitize | None = None
 
     @property
     def source(self) -> GitSource | DebianSource:
@@ -290,6 +305,8 @@ def _component(name: str, table: object, where: str, patches: Path) -> Component
         _check_placeholders(option, f"{where} build.configure")
     if component.upstream:
         _check_upstream(component.upstream, f"{where} upstream")
+    if component.sanitize:
+        _check_sanitize(component.sanitize, f"{where} sanitize")
     if not (patches / component.series / "series").is_file():
         known = [p.parent.name for p in patches.glob("*/series")]
         raise unknown("series", component.series, known, where)
@@ -313,11 +330,25 @@ def _check_upstream(upstream: Upstream, where: str) -> None:
         if (suite.harness == "meson") == bool(suite.lists):
             hint = "meson knows its tests itself; for the others name the make variables that hold them"
             raise ConfigError(f"{here}: lists does not fit the harness {suite.harness}", hint=hint)
-        for word in suite.environment:
-            if "=" not in word:
-                raise ConfigError(f"{here}: environment has {word!r}", hint="write NAME=value")
+        _check_environment(suite.environment, here)
     for option in upstream.configure:
         _check_placeholders(option, f"{where}.configure")
+
+
+def _check_sanitize(sanitize: Sanitize, where: str) -> None:
+    if not sanitize.configure:
+        raise ConfigError(f"{where}: configure is empty", hint="name the options that compile the sanitizer in")
+    if sanitize.slower < 1:
+        raise ConfigError(f"{where}: slower must be 1 at least")
+    _check_environment(sanitize.environment, where)
+    for option in sanitize.configure:
+        _check_placeholders(option, f"{where}.configure")
+
+
+def _check_environment(words: tuple[str, ...], where: str) -> None:
+    for word in words:
+        if not word.partition("=")[1] or word.startswith("="):
+            raise ConfigError(f"{where}: environment has {word!r}", hint="write NAME=value")
 
 
 def _check_placeholders(option: str, where: str) -> None:

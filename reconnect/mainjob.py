@@ -6,7 +6,7 @@ This is the only place that knows both the toolchain and the lab.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconnect.config import Component, Config
@@ -28,6 +28,7 @@ from reconnect.toolchain.building import Built
 from reconnect.toolchain.choice import Choice, choose
 from reconnect.toolchain.fetching import fetch_all
 from reconnect.toolchain.series import BASELINE, PATCHED
+from reconnect.toolchain.workbench import ORDINARY, sanitized
 from reconnect.workspace import Workspace
 
 
@@ -43,6 +44,7 @@ class Wish:
     neighbour: str = "permanent"
     accel: str = "tcg"
     through: str = ""
+    sanitize: bool = False
 
 
 def run(workspace: Workspace, config: Config, wish: Wish) -> RunResult:
@@ -52,6 +54,8 @@ def run(workspace: Workspace, config: Config, wish: Wish) -> RunResult:
     :raises ReconnectError: see the steps; a wrong word is refused before any work.
     """
     cells = selection.select(wish.scheme, wish.backend, wish.fault, wish.repeat, wish.through)
+    if wish.sanitize:
+        cells = _without_libvirt(cells, named=bool(wish.scheme or wish.through))
     if wish.neighbour not in NEIGHBOURS:
         raise unknown("neighbour", wish.neighbour, NEIGHBOURS, "--neighbour")
     check_accelerator(wish.accel)
@@ -63,18 +67,18 @@ def run(workspace: Workspace, config: Config, wish: Wish) -> RunResult:
     choice = choose(workspace, config, wish.stack)
     say(f"stack {choice.stack.name}: {choice.why}")
     components = {role: config.component(choice.stack.by_role[role]) for role in roles}
+    flavours = {"qemu": sanitized(components["qemu"])} if wish.sanitize else {}
     fetch_all(workspace, list(components.values()), guest=config.guest)
     guest = guest_image(workspace, config)
-    builds = {role: building.build(workspace, component) for role, component in components.items()}
+    builds = {role: building.build(workspace, c, flavours.get(role, ORDINARY)) for role, c in components.items()}
+    programs = binaries(workspace, components, builds)
+    options = Options(neighbour=wish.neighbour, accel=wish.accel)
+    if wish.sanitize:
+        sanitize = components["qemu"].sanitize
+        assert sanitize, "sanitized() refuses a component without"
+        programs, options = programs.told(sanitize.environment), options.slowed(sanitize.slower)
     out_dir = results_folder(workspace)
-    result = run_cells(
-        cells,
-        binaries(workspace, components, builds),
-        guest,
-        _stack_info(choice, builds),
-        out_dir,
-        Options(neighbour=wish.neighbour, accel=wish.accel),
-    )
+    result = run_cells(cells, programs, guest, _stack_info(choice, builds, wish.sanitize), out_dir, options)
     if not result.good:
         bad = [cell for cell in result.cells if cell.verdict != "pass"]
         raise VerdictError(
@@ -134,9 +138,26 @@ def qemu(component: Component, built: Built) -> Qemu:
     )
 
 
-def _stack_info(choice: Choice, builds: Mapping[str, Mapping[str, Built]]) -> StackInfo:
+def _without_libvirt(cells: tuple[selection.Cell, ...], *, named: bool) -> tuple[selection.Cell, ...]:
+    """The cells that the sanitizer can run.
+
+    :raises ConfigError: others were asked for by name.
+    """
+    direct = tuple(cell for cell in cells if cell.through == QEMU)
+    if named and direct != cells:
+        raise ConfigError(
+            "--sanitize works without libvirt only",
+            why="libvirt starts QEMU with an environment of its own",
+            hint="name schemes that QEMU alone can run, with --through qemu",
+        )
+    return direct
+
+
+def _stack_info(choice: Choice, builds: Mapping[str, Mapping[str, Built]], sanitize: bool) -> StackInfo:
     patched = {role: variants[PATCHED] for role, variants in builds.items()}
     facts = {role: ComponentInfo(b.version, b.commit, b.series, b.tree) for role, b in patched.items()}
+    if sanitize:
+        facts["qemu"] = replace(facts["qemu"], version=f"{facts['qemu'].version} with AddressSanitizer")
     return StackInfo(choice.stack.name, choice.chosen, choice.why, facts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -17,6 +17,7 @@ class Qemu:
     :param commit: the commit id of the patched source.
     :param series: names of the patches that are applied.
     :param tree: the tree id of the patched source.
+    :param environment: words ``NAME=value`` that it is started with.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Qemu:
     commit: str
     series: tuple[str, ...]
     tree: str
+    environment: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,3 +67,10 @@ class Binaries:
     baseline: Qemu
     patched: Qemu
     libvirt: Libvirt | None = None
+
+    def told(self, environment: tuple[str, ...]) -> Binaries:
+        """The same, with QEMU started with these words ``NAME=value`` as well."""
+        baseline, patched = (
+            replace(qemu, environment=(*qemu.environment, *environment)) for qemu in (self.baseline, self.patched)
+        )
+        return replace(self, baseline=baseline, patched=patched)

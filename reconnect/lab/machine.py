@@ -19,6 +19,7 @@ from typing import Self
 import psutil
 
 from reconnect.deadline import Deadline
+from reconnect.lab import sanitizer
 from reconnect.lab.arguments import QemuArguments
 from reconnect.lab.bell import Bell
 from reconnect.lab.failure import Broken, Wrong
@@ -125,10 +126,12 @@ class Machine(abc.ABC):
     def check(self) -> None:
         """Object if QEMU has ended without being told to.
 
+        :raises Wrong: QEMU was built with a sanitizer, and that has ended it.
         :raises Broken: with QEMU's ending and its last lines, or the console's where the guest panicked.
         """
         if not self.ending or self._told_to_quit:
             return
+        self._check_memory()
         console = tail_of(self.arguments.console, 80)
         panic = next((line for line in console if PANIC in line), "")
         if panic and self.ending == GOOD_END:
@@ -136,6 +139,10 @@ class Machine(abc.ABC):
         lines = self.said()
         said = f", having said: {lines[-1]}" if lines else ""
         raise Broken(f"QEMU ended by itself with {self.ending}{said}", lines or console[-15:])
+
+    def _check_memory(self) -> None:
+        if report := sanitizer.report_in(self.log):
+            raise Wrong(sanitizer.told(report), report)
 
     def check_soon(self) -> None:
         """As :meth:`check`, where something else has failed first that QEMU's end would explain."""
@@ -152,6 +159,7 @@ class Machine(abc.ABC):
         self._told_to_quit = True
         self._tell_to_quit(deadline)
         ending = self._bell.wait(lambda: self.ending, deadline, "QEMU's end after it was told to quit")
+        self._check_memory()
         if ending != GOOD_END:
             raise Wrong(f"QEMU ended with {ending} when it was told to quit", self.said())
         self._join_probe()

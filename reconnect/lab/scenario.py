@@ -79,6 +79,10 @@ class Options:
     vectors: int | None = None
     append: str = ""
 
+    def slowed(self, factor: int) -> Options:
+        """The same with more time for a slower QEMU. What is measured is not touched."""
+        return replace(self, boot=self.boot * factor, fault=self.fault * factor, recovery=self.recovery * factor)
+
 
 @dataclass(frozen=True)
 class _Usage:

@@ -19,7 +19,7 @@ from reconnect import command
 from reconnect.command import CommandError, pasteable
 from reconnect.config import ANYWHERE, Component
 from reconnect.console import Step
-from reconnect.errors import BuildError
+from reconnect.errors import BuildError, ConfigError
 from reconnect.toolchain import applying, stamp
 from reconnect.toolchain.keeper import kept
 from reconnect.toolchain.recipes import Argv, Place, Recipe, find
@@ -52,6 +52,19 @@ class Flavour:
 
 
 ORDINARY = Flavour()
+
+
+def sanitized(component: Component) -> Flavour:
+    """The flavour with AddressSanitizer.
+
+    :raises ConfigError: stacks.toml doesn't say how this component is built with it.
+    """
+    if component.sanitize is None:
+        raise ConfigError(
+            f"stacks.toml does not say how {component.name} is built with a sanitizer",
+            hint="give it a sanitize table there, or name another component",
+        )
+    return Flavour("asan", component.sanitize.configure)
 
 
 @dataclass(frozen=True)

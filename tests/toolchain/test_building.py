@@ -202,3 +202,23 @@ def test_status_tells_how_far_each_component_is(tiny: Tiny) -> None:
             tiny.checkout.run(*words).expect(0)
         done = tiny.checkout.run("status", "--offline", COLUMNS="300").expect(0)
         assert re.search(expected, "\n".join(x.rstrip() for x in done.output.splitlines()), re.MULTILINE), done.output
+
+
+def test_a_sanitized_build_lies_beside_the_ordinary_one(tiny: Tiny) -> None:
+    """Steps: build; build with the sanitizer, twice; build the stack with it.
+
+    Verify: both are there, from objects of their own; the second time there is nothing to do; a component without
+    a sanitizer is refused by name, and left out of the stack.
+    """
+    tiny.checkout.run(*BUILD).expect(0)
+    with (tiny.checkout.root / "stacks.toml").open("a") as stacks:
+        stacks.write('\n[component.tiny.sanitize]\nconfigure = ["--asan"]\nenvironment = ["A=1"]\nslower = 3\n')
+    done = tiny.checkout.run(*BUILD, "--sanitize").expect(0, "build/install/tiny/patched-asan/bin/tiny")
+    assert "==> build tiny baseline-asan" in done.output
+    assert says(tiny.checkout.workspace.install("tiny", "patched-asan") / "bin/tiny") == "part 2"
+    assert says(tiny.prints("patched")) == "part 2"
+    assert "--asan" in tiny.checkout.log("tiny", "baseline-asan")
+    assert (tiny.checkout.workspace.work("tiny") / "objects-asan").is_dir()
+    assert tiny.checkout.run("build", "--stack", "small", "--sanitize").expect(0).output.count("up to date") == 2
+    assert tiny.checkout.run(*BUILD).expect(0).output.count("up to date") == 2
+    tiny.checkout.run("build", "--component", "other", "--sanitize").expect(2, "how other is built with a sanitizer")

@@ -20,6 +20,9 @@ from tests.toolchain.world import Checkout
         ("--no-such-flag", ["No idea what '--no-such-flag' is!"]),
         ("build --stack", ["needed value and was not given one"]),
         ("--help biuld", ["No idea what 'biuld' is!"]),
+        ("build --component libvirt-9.0 --sanitize", ["does not say how libvirt-9.0 is built with a sanitizer"]),
+        ("test-reconnect --sanitize --through libvirt", ["--sanitize works without libvirt only"]),
+        ("test-upstream --component qemu-7.2 --stack all", ["--component and --stack exclude each other"]),
         ("test-reconnect --repeat many", ["'many'", "./inv --help TASK"]),
     ],
 )  # fmt: skip
@@ -57,7 +60,7 @@ def test_bad_variables(checkout: Checkout, name: str, value: str, text: str) -> 
 
 def test_help_and_list_of_tasks(checkout: Checkout) -> None:
     done = checkout.run("--list").expect(0)
-    for task in ("doctor", "status", "fetch", "patch", "build", "test-reconnect", "test", "clean"):
+    for task in ("doctor", "status", "fetch", "patch", "build", "test-reconnect", "test-upstream", "test", "clean"):
         assert f"  {task} " in done.output
     checkout.run("--help", "build").expect(0, "--stack", "--component")
 

@@ -38,6 +38,18 @@ configure = ["--ninja={ninja}"]
 products = ["bin/q"]
 disk_mib = 10
 
+[component.q.sanitize]
+configure = ["--asan"]
+environment = ["ASAN_OPTIONS=a=1"]
+slower = 3
+
+[[component.q.upstream.suites]]
+name = "unit"
+harness = "glib"
+lists = ["check-unit-y"]
+tests = ["test-*"]
+deadline = 10
+
 [component.l]
 program = "libvirt"
 version = "1.0"
@@ -109,6 +121,17 @@ def test_the_checkouts_own_file() -> None:
         ('debian = { package = "l", upstream = "1.0" }\n', "", "[component.l] must have exactly one of", ""),
         ("debian = {", 'git = { origins = ["x"], commit = "0" }\ndebian = {', "[component.l] must have exactly", ""),
         ('upstream = "1.0"', 'upsteam = "1.0"', "unknown key 'upsteam' in stacks.toml [component.l]", "'upstream'"),
+        ('harness = "glib"', 'harness = "glibc"', "unknown harness 'glibc' in stacks.toml [component.q]", "'glib'"),
+        ('harness = "glib"', 'harness = "meson"', "suite 'unit': lists does not fit the harness meson", "variables"),
+        ('lists = ["check-unit-y"]\n', "", "suite 'unit': lists does not fit the harness glib", "make variables"),
+        ('tests = ["test-*"]', "tests = []", "suite 'unit': tests is empty", "for all"),
+        ("deadline = 10", "deadline = 0", "suite 'unit': deadline must be a second at least", ""),
+        ("deadline = 10", 'deadline = 10\nenvironment = ["A"]', "suite 'unit': environment has 'A'", "NAME=value"),
+        ('name = "unit"', 'name = "a b"', "suite 'a b': that is not a name, or two suites have it", ""),
+        ('name = "unit"', 'nme = "unit"', "unknown key 'nme' in stacks.toml [component.q] upstream", "'name'"),
+        ('configure = ["--asan"]', "configure = []", "[component.q] sanitize: configure is empty", "the sanitizer"),
+        ("slower = 3", "slower = 0", "[component.q] sanitize: slower must be 1 at least", ""),
+        ('["ASAN_OPTIONS=a=1"]', '["=1"]', "[component.q] sanitize: environment has '=1'", "NAME=value"),
         ("[component.l]", '[component."l l"]', "'l l' is not a name", "letters"),
     ],
 )  # fmt: skip
