@@ -14,7 +14,7 @@ import socket
 import struct
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
@@ -118,6 +118,10 @@ class Machine(abc.ABC):
         except Broken:
             self.check_soon()
             raise
+
+    def events(self) -> list[dict[str, Any]]:
+        """Events of QEMU's monitor since the last call, up to the last command's answer."""
+        return self._monitor.events()
 
     def said(self) -> list[str]:
         """QEMU's last lines."""

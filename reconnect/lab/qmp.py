@@ -35,6 +35,10 @@ class Monitor:
         """
         return self._run(self._client.execute(command, arguments or None), deadline, f"the answer to {command}")
 
+    def events(self) -> list[dict[str, Any]]:
+        """QEMU's events since the last call. They come in while a command is answered."""
+        return [dict(event) for event in self._client.events.clear()]
+
     def close(self) -> None:
         """Hang up. Never fails."""
         with contextlib.suppress(Exception):

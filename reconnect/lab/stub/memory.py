@@ -57,18 +57,26 @@ class DirtyLog:
     """The log of written pages for a migration: one bit a page (spec, "Migration").
 
     :raises OSError: the file can't be mapped.
+    :ivar marked: how many pages were logged, one that was written again counted again.
     """
 
     def __init__(self, fd: int, size: int, offset: int) -> None:
         shift = offset % mmap.ALLOCATIONGRANULARITY
         self._bits = mmap.mmap(fd, size + shift, offset=offset - shift)
         self._shift, self._size = shift, size
+        self.marked = 0
+
+    @property
+    def left(self) -> int:
+        """How many pages are in the log: the front-end takes out what it has seen."""
+        return int.from_bytes(self._bits[self._shift :], "little").bit_count()
 
     def mark(self, address: int, size: int) -> None:
         """Set the bits of the pages of some bytes at a guest's address."""
         for page in range(address // LOG_PAGE, (address + max(size, 1) - 1) // LOG_PAGE + 1):
             if page // 8 < self._size:
                 self._bits[self._shift + page // 8] |= 1 << page % 8
+                self.marked += 1
 
     def close(self) -> None:
         """Unmap it."""

@@ -139,6 +139,9 @@ class Session:
         self._loop.unwatch(self.connection.fileno())
         for ring in self._state.rings:
             self._stop(ring)
+        log = self._state.memory.log if self._state.memory else None
+        if log is not None:
+            self._say("log", marked=log.marked, left=log.left)
         self._state.close()
         self.connection.close()
         self._say("closed", by=by)

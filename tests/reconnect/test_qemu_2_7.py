@@ -1,0 +1,278 @@
+"""What the matrix does not reach, on the reference, QEMU 2.7.1: events of its monitor, commands while there is no
+backend, memory that is plugged in meanwhile, and migration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+import pytest
+
+from reconnect import mainjob
+from reconnect.config import Config
+from reconnect.deadline import Deadline
+from reconnect.lab.binaries import Binaries, Qemu
+from reconnect.lab.failure import Broken, Wrong
+from reconnect.lab.guest import Guest
+from reconnect.lab.lines import tail_of
+from reconnect.lab.matrix.lane import Lane, MatrixArguments
+from reconnect.lab.memory import memory_folder
+from reconnect.lab.scenario import Options
+from reconnect.lab.schemes import SCHEMES
+from reconnect.lab.stub.script import Script
+from reconnect.toolchain import building
+from reconnect.toolchain.fetching import reachable
+from reconnect.workspace import Workspace
+
+STACK = "qemu-2.7"
+SECONDS = 20.0
+AWAY = Script.parse("CONNECT:after-read@any", hang_up=True)
+"""The connection that is there ends, and no other gets anywhere."""
+
+LOG_ALL = 1 << 26
+"""VHOST_F_LOG_ALL: the backend notes in the log what it writes."""
+
+SLOW, FAST = 2 << 20, 1 << 30
+"""Bytes a second of a migration: one that is still under way when we are done, and one that ends."""
+
+
+@dataclass(frozen=True)
+class Arguments(MatrixArguments):
+    """QEMU's command line with words exchanged and added."""
+
+    exchange: Mapping[str, str] = field(default_factory=dict)
+    more: tuple[str, ...] = ()
+
+    def argv(self) -> list[str]:
+        """The whole command."""
+        return [*(self.exchange.get(word, word) for word in super().argv()), *self.more]
+
+
+class Bench(Lane):
+    """A lane whose QEMU may have other words in its command line."""
+
+    exchange: Mapping[str, str] = MappingProxyType({})
+    more: tuple[str, ...] = ()
+
+    def boot(self) -> None:
+        """Start QEMU and its guest, and wait until probes are answered."""
+        deadline = Deadline(self.options.boot)
+        self.power_on(deadline)
+        self.steady(deadline)
+
+    def ask(self, command: str, **arguments: object) -> Any:
+        """A command of QEMU's monitor and its answer."""
+        return self.vm.execute(
+            command, Deadline(SECONDS), **{name.replace("_", "-"): v for name, v in arguments.items()}
+        )
+
+    def load(self, script: Script) -> int:
+        """Give the stub a script; returns the number of its events so far."""
+        return self.backend.load(script, Deadline(SECONDS))
+
+    def steady(self, deadline: Deadline | None = None) -> None:
+        """Wait until probes are answered."""
+        self.forget_probes()
+        self.wait_steady(10, deadline or Deadline(SECONDS), "probes to be answered", Wrong)
+
+    def until(self, condition: Callable[[], Any], what: str) -> Any:
+        """Wait for something that the stub or QEMU says."""
+        return self.bell.wait(condition, Deadline(SECONDS), what, Wrong)
+
+    def lose_backend(self) -> None:
+        """The backend goes away, and QEMU has noticed: it has tried to connect again."""
+        mark = self.load(AWAY)
+        self.until(lambda: self.backend.events.of("connected", mark), "QEMU to look for its backend")
+
+    def said(self) -> list[str]:
+        """QEMU's log."""
+        return tail_of(self.vm.log, 10**6)
+
+    def migration(self) -> dict[str, Any]:
+        """The end of a migration that is under way, as query-migrate tells of it."""
+        deadline = Deadline(60)
+        while (status := self.ask("query-migrate"))["status"] in ("setup", "active"):
+            self.bell.pause(Deadline(min(0.1, deadline.remaining)))
+            assert not deadline.passed, status
+        return cast("dict[str, Any]", status)
+
+    def _arguments(self) -> MatrixArguments:
+        usual = super()._arguments()
+        fields = {name: getattr(usual, name) for name in MatrixArguments.__dataclass_fields__}
+        return Arguments(**fields, exchange=self.exchange, more=self.more)
+
+
+@pytest.fixture(scope="module")
+def reference(workspace: Workspace, configuration: Config) -> Binaries:
+    """Both builds of QEMU 2.7.1."""
+    component = configuration.component(configuration.stack(STACK).qemu)
+    if reason := reachable(workspace, component):
+        pytest.skip(f"the sources of {component.name} can't be had: {reason.splitlines()[0]}")
+    return mainjob.binaries(component, building.build(workspace, component))
+
+
+@pytest.fixture
+def benches(reference: Binaries, guest: Guest, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    """Makes benches, each with a stub of its own."""
+    with ExitStack() as stack:
+
+        def make(qemu: Qemu = reference.patched, scheme: str = "default") -> Bench:
+            folder = tmp_path / f"bench-{len(list(tmp_path.iterdir())) + 1}"
+            lane = stack.enter_context(Bench(SCHEMES[scheme], qemu, guest, folder, Options()))
+            return cast("Bench", lane)
+
+        yield make
+
+
+def _vhost_user(bench: Bench) -> list[tuple[str, dict[str, str]]]:
+    bench.ask("query-status")
+    events = [(event["event"], event["data"]) for event in bench.vm.events()]
+    return [(name, data) for name, data in events if name.startswith("NETDEV_VHOST_USER")]
+
+
+def test_the_monitor_is_told_when_the_backend_comes_and_goes(benches: Callable[..., Bench]) -> None:
+    """Steps: lose the backend; look; let it come back; look.
+
+    Verify: one event each, with the netdev's id; attempts in between that come to nothing are not told of.
+    """
+    bench = benches()
+    bench.boot()
+    bench.vm.events()
+    bench.lose_backend()
+    assert _vhost_user(bench) == [("NETDEV_VHOST_USER_DISCONNECTED", {"netdev-id": "net"})]
+    bench.load(Script())
+    bench.steady()
+    assert _vhost_user(bench) == [("NETDEV_VHOST_USER_CONNECTED", {"netdev-id": "net", "chardev-id": "vhost"})]
+
+
+def test_a_start_that_fails_is_no_connection(benches: Callable[..., Bench]) -> None:
+    """Steps: a backend comes back that refuses its memory table, again and again; then a good one.
+
+    Verify: the monitor hears of the good one only, and QEMU's log tells once of the others, netdev and reason.
+    """
+    bench = benches()
+    bench.boot()
+    bench.lose_backend()
+    _vhost_user(bench)
+    mark = bench.load(Script.parse("SET_MEM_TABLE:nack@any"))
+    bench.until(lambda: len(bench.backend.events.of("fired", mark)) >= 3, "three attempts")
+    assert _vhost_user(bench) == []
+    bench.load(Script())
+    bench.steady()
+    assert [name for name, _ in _vhost_user(bench)] == ["NETDEV_VHOST_USER_CONNECTED"]
+    told = [line for line in bench.said() if "unable to start" in line]
+    assert [line.partition(": ")[2] for line in told] == [
+        "vhost-user: unable to start netdev net: Input/output error: connection dropped"
+    ]
+
+
+def test_a_stock_qemu_has_no_such_events(reference: Binaries, benches: Callable[..., Bench]) -> None:
+    """Verify: query-events tells this QEMU from one without the series: libvirt relies on it."""
+    names = []
+    for qemu, scheme in ((reference.patched, "default"), (reference.baseline, "baseline")):
+        bench = benches(qemu, scheme)
+        bench.power_on(Deadline(bench.options.boot))
+        names.append({event["name"] for event in bench.ask("query-events")})
+    assert names[0] - names[1] == {"NETDEV_VHOST_USER_CONNECTED", "NETDEV_VHOST_USER_DISCONNECTED"}
+
+
+def test_the_user_takes_the_link_up_while_the_backend_is_away(benches: Callable[..., Bench]) -> None:
+    """Verify: QEMU lives, and the backend's return brings the network back."""
+    bench = benches()
+    bench.boot()
+    bench.lose_backend()
+    bench.ask("set_link", name="net", up=True)
+    bench.ask("query-status")
+    bench.load(Script())
+    bench.steady()
+
+
+def test_memory_for_more_than_the_table_holds(benches: Callable[..., Bench]) -> None:
+    """Steps: plug in eight pieces of memory while the backend is away; let it come back.
+
+    Verify: QEMU lives and says what is wrong, once a second at most.
+    """
+    bench = benches()
+    bench.exchange = {"256": "256M,slots=16,maxmem=4G"}
+    bench.boot()
+    bench.lose_backend()
+    folder = str(memory_folder(64))
+    for number in range(8):
+        props = {"size": 8 << 20, "mem-path": folder, "share": True}
+        bench.ask("object-add", qom_type="memory-backend-file", id=f"m{number}", props=props)
+        bench.ask("device_add", driver="pc-dimm", id=f"d{number}", memdev=f"m{number}")
+    mark = bench.load(Script())
+    bench.until(lambda: len(bench.backend.events.of("connected", mark)) >= 3, "three attempts")
+    bench.ask("query-status")
+    assert any("the guest's memory has more than 8 parts" in line for line in bench.said())
+
+
+def test_no_migration_without_a_backend(benches: Callable[..., Bench]) -> None:
+    """Steps: migrate while the backend is away; once more when it is back.
+
+    Verify: an error that names the netdev; then a migration that completes.
+    """
+    bench = benches()
+    bench.boot()
+    bench.lose_backend()
+    with pytest.raises(Broken, match="vhost-user netdev net is not connected to its backend"):
+        bench.ask("migrate", uri="exec:cat > /dev/null")
+    bench.load(Script())
+    bench.steady()
+    bench.ask("migrate_set_speed", value=FAST)
+    bench.ask("migrate", uri="exec:cat > /dev/null")
+    assert bench.migration()["status"] == "completed"
+
+
+@pytest.mark.parametrize("rule", ["SET_LOG_BASE:before-read@0", "SET_LOG_BASE:after-read@0"])
+def test_the_backend_dies_as_a_migration_begins(benches: Callable[..., Bench], rule: str) -> None:
+    """Steps: the backend dies at the message that is to start its log.
+
+    Verify: the migration fails with a reason, QEMU lives, the guest goes on and has its network back.
+    """
+    bench = benches()
+    bench.boot()
+    bench.load(Script.parse(rule))
+    bench.ask("migrate_set_speed", value=FAST)
+    bench.ask("migrate", uri="exec:cat > /dev/null")
+    ended = bench.migration()
+    assert ended["status"] == "failed"
+    assert "vhost: unable to start the log of dirty memory" in ended["error-desc"]
+    assert bench.ask("query-status")["status"] == "running"
+    bench.steady()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_all_that_the_backend_wrote_is_seen(benches: Callable[..., Bench], restarted: bool) -> None:
+    """Steps: migrate; meanwhile the backend may be restarted; look at its log when the migration is complete.
+
+    Verify: the new backend is given the log at its start; QEMU has taken all pages out of it. (The memory at the
+    destination can't be compared: under TCG this QEMU misses writes of the guest's own processor.)
+    """
+    bench = benches()
+    bench.boot()
+
+    def logging(mark: int) -> bool:
+        sent = bench.backend.events.of("message", mark, name="SET_FEATURES")
+        return any(event["value"] & LOG_ALL for event in sent)
+
+    bench.ask("migrate_set_speed", value=SLOW)
+    bench.ask("migrate", uri="exec:cat > /dev/null")
+    bench.until(lambda: logging(0), "the log to start")
+    if restarted:
+        mark = bench.load(Script(hang_up=True))
+        bench.until(lambda: bench.backend.events.of("message", mark, name="SET_LOG_BASE"), "the log to go on")
+        assert logging(mark)
+    bench.steady()
+    assert bench.ask("query-migrate")["status"] == "active"
+    bench.ask("migrate_set_speed", value=FAST)
+    assert bench.migration()["status"] == "completed"
+    mark = bench.load(Script(hang_up=True))
+    (log,) = bench.until(lambda: bench.backend.events.of("log", mark), "the backend to let go of the log")
+    assert log["marked"]
+    assert not log["left"]
