@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from reconnect import config, mainjob, settings
 from reconnect.config import Config
-from reconnect.lab.binaries import Binaries
+from reconnect.lab.binaries import Binaries, Libvirt
 from reconnect.lab.guest import Guest
 from reconnect.toolchain import building
+from reconnect.toolchain.series import PATCHED
 from reconnect.workspace import ROOT, Workspace
 
 STACK = "debian-12"
@@ -40,6 +45,28 @@ def binaries(workspace: Workspace, configuration: Config) -> Binaries:
     """Both builds of QEMU of the stack debian-12."""
     component = configuration.component(configuration.stack(STACK).qemu)
     return mainjob.binaries(workspace, {"qemu": component}, {"qemu": building.build(workspace, component)})
+
+
+@pytest.fixture(scope="session")
+def libvirt(workspace: Workspace, configuration: Config) -> Libvirt:
+    """libvirt of the stack debian-12, with its series."""
+    component = configuration.component(configuration.stack(STACK).libvirt)
+    return mainjob.libvirt(workspace, component, building.build(workspace, component)[PATCHED])
+
+
+@pytest.fixture(scope="session")
+def stack_binaries(binaries: Binaries, libvirt: Libvirt) -> Binaries:
+    """The whole stack debian-12."""
+    return replace(binaries, libvirt=libvirt)
+
+
+@pytest.fixture
+def short_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A TMPDIR of our own: all that a run leaves is in it, and all its processes name it."""
+    with tempfile.TemporaryDirectory(prefix="t-") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr("tempfile.tempdir", None)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

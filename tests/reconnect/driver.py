@@ -4,6 +4,7 @@ driver.py PICKLE OUT [ENTRY].
 
 from __future__ import annotations
 
+import json
 import pickle
 import signal
 import sys
@@ -22,7 +23,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     binaries, guest = pickle.loads(Path(sys.argv[1]).read_bytes())
     stack = StackInfo("test", "named", "", {"qemu": ComponentInfo(binaries.patched.version, "", (), "")})
-    cells = select("default", "stub", sys.argv[3]) if sys.argv[3:] else select("default")
+    cells = select(**json.loads(sys.argv[3]))
     try:
         result = run_cells(cells, binaries, guest, stack, Path(sys.argv[2]))
     except KeyboardInterrupt:

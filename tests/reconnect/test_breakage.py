@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from reconnect.lab.binaries import Binaries
@@ -22,39 +21,14 @@ from reconnect.lab.guest import Guest
 from reconnect.lab.results import CellResult, load
 from reconnect.lab.rundir import PREFIX, runtime_dir
 from reconnect.lab.scenario import Options, run_cell
+from tests.reconnect.leftovers import processes_of, until
 
 DRIVER = Path(__file__).with_name("driver.py")
-
-
-def _until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Poll: across processes there is no event to wait for."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
-        time.sleep(0.02)
 
 
 def _run(scheme: str, binaries: Binaries, guest: Guest, folder: Path, options: Options) -> CellResult:
     cell = Cell(scheme, "testpmd", "crash")
     return run_cell(cell, binaries, guest, folder / cell.name, options)
-
-
-@pytest.fixture
-def short_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A TMPDIR of our own: all that a run leaves is in it, and all its processes name it."""
-    with tempfile.TemporaryDirectory(prefix="t-") as folder:
-        monkeypatch.setenv("TMPDIR", folder)
-        monkeypatch.setattr("tempfile.tempdir", None)
-        yield Path(folder)
-
-
-def _processes_of(folder: Path) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        words = process.info["cmdline"] or []
-        if process.info["status"] != psutil.STATUS_ZOMBIE and any(f"{folder}/{PREFIX}" in word for word in words):
-            found.append(process)
-    return found
 
 
 @pytest.mark.parametrize(
@@ -75,7 +49,7 @@ def test_a_guest_that_panics_ends_the_cell_at_once(
     assert panic in result.why
     assert "Kernel panic" in (tmp_path / "default-testpmd-crash-1/failure.txt").read_text(encoding="utf-8")
     assert not list(short_tmp.iterdir())
-    assert not _processes_of(short_tmp)
+    assert not processes_of(short_tmp)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +67,8 @@ def test_a_dead_qemu_is_not_a_dead_network(
     folder = tmp_path / "baseline-testpmd-crash-1"
 
     def strike() -> None:
-        _until((folder / "testpmd-2.log").exists, 120, "the backend's second start")
-        for process in _processes_of(short_tmp):
+        until((folder / "testpmd-2.log").exists, 120, "the backend's second start")
+        for process in processes_of(short_tmp):
             if any("virtio-net-pci" in word for word in process.cmdline()):
                 process.send_signal(sig)
 
@@ -105,7 +79,7 @@ def test_a_dead_qemu_is_not_a_dead_network(
     assert result.verdict == "error"
     assert why in result.why
     assert not list(short_tmp.iterdir())
-    assert not _processes_of(short_tmp)
+    assert not processes_of(short_tmp)
 
 
 def test_a_qemu_that_does_not_start_is_quoted(
@@ -128,12 +102,12 @@ def driver(binaries: Binaries, guest: Guest, tmp_path: Path, short_tmp: Path) ->
     """Another process that runs a cell, at the moment when its guest's probes are answered."""
     (tmp_path / "given").write_bytes(pickle.dumps((binaries, guest)))
     out = tmp_path / "run"
-    argv = [sys.executable, str(DRIVER), str(tmp_path / "given"), str(out)]
+    argv = [sys.executable, str(DRIVER), str(tmp_path / "given"), str(out), '{"schemes": "default"}']
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         try:
             log = out / "default-testpmd-crash-1" / "probe.log"
-            _until(lambda: log.exists() and " a " in log.read_text(encoding="utf-8"), 120, "an answered probe")
-            assert len(_processes_of(short_tmp)) == 2
+            until(lambda: log.exists() and " a " in log.read_text(encoding="utf-8"), 120, "an answered probe")
+            assert len(processes_of(short_tmp)) == 2
             yield process
         finally:
             process.kill()
@@ -146,7 +120,7 @@ def test_ctrl_c_leaves_nothing(driver: subprocess.Popen[bytes], tmp_path: Path, 
     """
     driver.send_signal(signal.SIGINT)
     assert driver.wait(30) == 130
-    assert not _processes_of(short_tmp)
+    assert not processes_of(short_tmp)
     assert not list(short_tmp.iterdir())
     assert not [name for name in os.listdir("/dev/shm") if name.startswith("qemu_back")]  # noqa: PTH208
     (cell,) = load(tmp_path / "run").cells
@@ -164,16 +138,17 @@ def test_an_interrupted_matrix_tells_of_the_entry_under_way(
     """
     (tmp_path / "given").write_bytes(pickle.dumps((binaries, guest)))
     out = tmp_path / "run"
-    argv = [sys.executable, str(DRIVER), str(tmp_path / "given"), str(out), "many:1000@reconnect"]
+    words = {"schemes": "default", "backends": "stub", "faults": "many:1000@reconnect"}
+    argv = [sys.executable, str(DRIVER), str(tmp_path / "given"), str(out), json.dumps(words)]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         try:
             log = out / "matrix-01-default-reconnect" / "stub-1.log"
-            _until(lambda: log.exists() and '"connection":3' in log.read_text(encoding="utf-8"), 120, "restarts")
+            until(lambda: log.exists() and '"connection":3' in log.read_text(encoding="utf-8"), 120, "restarts")
             process.send_signal(sig)
             assert process.wait(30) == 130
         finally:
             process.kill()
-    assert not _processes_of(short_tmp)
+    assert not processes_of(short_tmp)
     (cell,) = load(out).cells
     assert (cell.fault, cell.verdict, cell.why) == ("many:1000@reconnect", "error", "interrupted")
 
@@ -185,7 +160,7 @@ def test_a_killed_run_is_swept_by_the_next(driver: subprocess.Popen[bytes], tmp_
     """
     driver.kill()
     driver.wait(10)
-    _until(lambda: not _processes_of(short_tmp), 10, "QEMU and testpmd to die")
+    until(lambda: not processes_of(short_tmp), 10, "QEMU and testpmd to die")
     (left,) = short_tmp.glob(f"{PREFIX}*")
     assert any(path.is_socket() for path in left.iterdir())
     with runtime_dir():

@@ -67,6 +67,8 @@ class Libvirtd:
     :param runtime: the runtime directory of the cell.
     :param folder: takes ``libvirtd.log``, ``libvirtd.out``, ``qemu.conf`` and ``virsh.log``.
     :param start: how long it may take until it answers.
+    :ivar pid: its process id; None before it was started.
+    :ivar endings: how each process that it started has ended, by process id.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Libvirtd:
         self.libvirt = libvirt
         self.log = folder / LOG
         self.output = folder / OUTPUT
+        self.pid: int | None = None
         self.endings: dict[int, str] = {}
         self._runtime, self._folder, self._bell, self._start = runtime, folder, bell, start
         self._settings = settings
@@ -136,12 +139,12 @@ class Libvirtd:
 
         :raises Broken: with its ending and what it said.
         """
-        if self._child.ended is not None:
-            self._lines.join()
+        if self._ended:
             errors = [error for error in self.errors() if error not in EMPTY_WORDS]
             details = [*errors, *self._settings_in(errors)] or self._lines.tail()
             said = f", having said: {(errors or details)[-1]}" if details else ""
-            raise Broken(f"libvirtd ended by itself with {self._child.ending}{said}", details)
+            ending = self.endings.get(self.pid or 0, self._child.ending)
+            raise Broken(f"libvirtd ended by itself with {ending}{said}", details)
 
     def errors(self) -> list[str]:
         """What its log has as errors, without time stamps and the names of its functions."""
@@ -150,6 +153,11 @@ class Libvirtd:
     def ending(self, pid: int) -> str:
         """How a process that it has started ended: ``exit code 1``, ``signal SIGSEGV``; empty while it runs."""
         return self.endings.get(pid, "")
+
+    @property
+    def _ended(self) -> bool:
+        # The keeper outlives it: for as long as it takes to end its QEMUs.
+        return self.pid in self.endings or self._child.ended is not None
 
     def _configure(self) -> Path:
         """Write both files where libvirtd looks, and a copy of what matters beside the logs."""
@@ -174,15 +182,17 @@ class Libvirtd:
 
     def _take(self, line: Line) -> None:
         words = line.text.split(maxsplit=4)
-        if len(words) == 5 and words[0] == "keeper:" and words[2:4] == ["ended", "with"]:
+        if words[:1] == ["keeper:"] and words[2:] == ["started"]:
+            self.pid = int(words[1])
+        if words[:1] == ["keeper:"] and words[2:4] == ["ended", "with"]:
             self.endings[int(words[1])] = words[4]
 
     def _check_soon(self) -> None:
         """As :meth:`check`, where something else has failed first: a libvirtd that dies hangs up a little earlier."""
         try:
-            self._child.wait(Deadline(1), "libvirtd's end")
+            self._bell.wait(lambda: self._ended, Deadline(1), "libvirtd's end")
         except Broken:
-            if self._child.ended is not None:
+            if self._ended:
                 raise
 
 

@@ -2,8 +2,9 @@
 
 libvirtd turns each QEMU into a daemon: a process that outlives it, and that no signal to a group or to a session
 reaches. The keeper is their *subreaper* (prctl(2), PR_SET_CHILD_SUBREAPER): all that is orphaned below it becomes its
-child. So it knows how each of them ended, and says so on its output::
+child. So it knows how each of them ended, and says so on its output; of the program it also says the beginning::
 
+    keeper: PID started
     keeper: PID ended with EXIT-CODE-OR-SIGNAL
 
 When it is told to end (SIGTERM, which the kernel sends when the harness dies), or libvirtd has ended, it ends what is
@@ -45,6 +46,7 @@ class Keeper:
         if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
         self._program = os.posix_spawn(argv[0], argv, os.environ, setsigmask=[], setsigdef=[signal.SIGINT])
+        _say(f"{self._program} started")
 
     def run(self) -> int:
         """Return when nothing is left, with the program's exit code."""
@@ -75,11 +77,17 @@ class Keeper:
                 if not pid:
                     return True
                 code = os.waitstatus_to_exitcode(status)
-                print(f"keeper: {pid} ended with {describe_exit(code)}", flush=True)
+                _say(f"{pid} ended with {describe_exit(code)}")
                 if pid == self._program:
                     self.status = code if code >= 0 else 128 - code
         except ChildProcessError:
             return False
+
+
+def _say(text: str) -> None:
+    """Write a line, if anybody is left to read it: the keeper must live on when the harness has died."""
+    with contextlib.suppress(OSError):
+        os.write(1, f"keeper: {text}\n".encode())
 
 
 def kill_descendants() -> None:
