@@ -182,7 +182,7 @@ class _Trial:
         assert self.libvirt is not None
         attach = self.cell.through == ATTACH
         self.memory = stack.enter_context(shared_memory(arguments.memory_mib, self.libvirt.version))
-        settings = Settings({**self.memory.settings, **self.scheme.qemu_conf})
+        settings = Settings({**self.memory.settings, **self.scheme.qemu_conf}, self.qemu.binary)
         daemon = stack.enter_context(
             Libvirtd(self.libvirt, runtime, self.folder, self.bell, Deadline(self.options.boot), settings)
         )

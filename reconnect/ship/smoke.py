@@ -24,9 +24,11 @@ STACK = "debian-12"
 USER = 1000
 """The image's own user."""
 
+SCHEMES = ("baseline", "server", "default", "explicit", "policy")
+
 DOCTOR_SECONDS = 120.0
 RUN_SECONDS = 7200.0
-"""With QEMU's two builds, on a slow machine."""
+"""With QEMU's two builds and libvirt's, on a slow machine."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def check(results: Path) -> Path:
     except (OSError, ValueError, KeyError) as error:
         raise VerdictError(f"the run in the image left no results in {results}", why=str(error)) from error
     verdicts = {cell["scheme"]: cell["verdict"] for cell in cells}
-    bad = {scheme: verdicts.get(scheme, "no cell") for scheme in ("baseline", "server", "default", "explicit")}
+    bad = {scheme: verdicts.get(scheme, "no cell") for scheme in SCHEMES}
     if bad := {scheme: verdict for scheme, verdict in bad.items() if verdict != "pass"}:
         raise VerdictError(
             "the run in the image did not show what it had to",

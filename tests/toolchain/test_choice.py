@@ -1,4 +1,4 @@
-"""``--stack auto``: the reference where QEMU's source can be had, else Debian's, and which of them is said first."""
+"""``--stack auto``: the reference where its sources can be had, else Debian's, and which of them is said first."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ libvirt = "other"
 """
 
 
-def write(tiny: Tiny, origins: list[str]) -> None:
+def write(tiny: Tiny, origins: list[str], other: str = "") -> None:
     qemu = component("tiny", origins, tiny.base)
     second = component("second", [tiny.repo.url], tiny.base)
-    libvirt = component("other", [tiny.other.url], tiny.other.head, program="libvirt", recipe="meson", series="other")
+    origin = other or tiny.other.url
+    libvirt = component("other", [origin], tiny.other.head, program="libvirt", recipe="meson", series="other")
     tiny.checkout.write_stacks(STACKS, qemu, second, libvirt)
 
 
@@ -33,13 +34,19 @@ def write(tiny: Tiny, origins: list[str]) -> None:
 def test_the_reference_where_its_source_can_be_had(tiny: Tiny, words: tuple[str, ...]) -> None:
     write(tiny, [tiny.repo.url])
     done = tiny.checkout.run("patch", *words).expect(0, "tiny patched: ", "other patched: ")
-    assert done.output.startswith("stack qemu-2.7: the sources of tiny can be had\n")
+    assert done.output.startswith("stack qemu-2.7: the sources of tiny and other can be had\n")
 
 
 def test_the_fallback_with_the_reason_where_it_can_not(tiny: Tiny, tmp_path: Path) -> None:
     write(tiny, [f"file://{tmp_path}/gone", "git://127.0.0.1:1/gone"])
     done = tiny.checkout.run("patch").expect(0, "second patched: ", "(and 1 more origins)")
     assert done.output.startswith(f"stack debian-12: tiny can't be had: file://{tmp_path}/gone: ")
+
+
+def test_the_fallback_where_its_libvirt_can_not(tiny: Tiny, tmp_path: Path) -> None:
+    write(tiny, [tiny.repo.url], other=f"file://{tmp_path}/gone")
+    done = tiny.checkout.run("patch")
+    assert done.output.startswith(f"stack debian-12: other can't be had: file://{tmp_path}/gone: ")
 
 
 def test_a_stack_that_is_named_is_never_replaced(tiny: Tiny, tmp_path: Path) -> None:

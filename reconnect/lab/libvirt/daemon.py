@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconnect.deadline import Deadline
@@ -40,16 +40,19 @@ class Settings:
     """What a cell asks of libvirtd besides the lab's own configuration.
 
     :param qemu: settings for qemu.conf.
+    :param emulator: the QEMU that its domains will name. An old libvirt (3.0) knows no architecture of which it
+        finds no QEMU in PATH when it starts.
     """
 
-    qemu: Mapping[str, Value]
+    qemu: Mapping[str, Value] = field(default_factory=dict)
+    emulator: Path | None = None
 
     def text(self) -> str:
         """The lines of qemu.conf."""
         return "".join(f"{name} = {rendered(value)}\n" for name, value in self.qemu.items())
 
 
-NO_SETTINGS = Settings({})
+NO_SETTINGS = Settings()
 
 
 def rendered(value: Value) -> str:
@@ -99,7 +102,7 @@ class Libvirtd:
             watch = SocketWatch(self.places.socket, self._bell)
             stack.callback(watch.close)
             argv = [str(self.libvirt.daemon), "--config", str(conf), "--pid-file", str(self._runtime / "v" / "pid")]
-            env = {**self.places.env, "LC_ALL": "C.UTF-8"}
+            env = {**self.places.env, "LC_ALL": "C.UTF-8", "PATH": self._search_path()}
             self._child = Child(
                 "libvirtd",
                 [sys.executable, "-m", keeper.__name__, *argv],
@@ -153,6 +156,11 @@ class Libvirtd:
     def ending(self, pid: int) -> str:
         """How a process that it has started ended: ``exit code 1``, ``signal SIGSEGV``; empty while it runs."""
         return self.endings.get(pid, "")
+
+    def _search_path(self) -> str:
+        emulator = self._settings.emulator
+        usual = os.environ.get("PATH", "/usr/bin:/bin")
+        return f"{emulator.parent}:{usual}" if emulator else usual
 
     @property
     def _ended(self) -> bool:

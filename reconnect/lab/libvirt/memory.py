@@ -79,8 +79,8 @@ def hugepages_lack(mib: int, free: Path = FREE, mounts: Path = MOUNTS) -> str:
 
 
 def version(text: str) -> tuple[int, int]:
-    """The first two numbers of a version: of ``9.0.0-4+deb12u2``, (9, 0); an epoch is none of them."""
-    found = re.match(r"(?:\d+:)?(\d+)\.(\d+)", text)
+    """The first two numbers of a version: of ``9.0.0-4+deb12u2``, (9, 0); neither an epoch nor a tag's ``v`` counts."""
+    found = re.match(r"v?(?:\d+:)?(\d+)\.(\d+)", text)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 

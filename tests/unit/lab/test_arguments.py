@@ -60,6 +60,7 @@ def test_the_baseline_runs_the_other_build() -> None:
         "server": "new",
         "default": "new",
         "explicit": "new",
+        "policy": "new",
     }
     assert [name for name, scheme in SCHEMES.items() if scheme.expected == "dead"] == ["baseline"]
 

@@ -9,8 +9,30 @@ from reconnect.lab.cells import Cell, select
 
 
 def test_nothing_asked_for_is_the_default_set() -> None:
-    """Verify: every scheme once, on testpmd, with a crash."""
-    assert select() == tuple(Cell(s, "testpmd", "crash") for s in ("baseline", "server", "default", "explicit"))
+    """Verify: every scheme once, on testpmd, with a crash; through libvirt only what is libvirt's."""
+    assert select() == (
+        *(Cell(s, "testpmd", "crash") for s in ("baseline", "server", "default", "explicit")),
+        Cell("policy", "testpmd", "crash", through="libvirt"),
+    )
+
+
+def test_a_way_is_taken_by_the_schemes_that_have_it() -> None:
+    """Verify: the schemes that aren't named are left out where they can't be had; each cell has a name of its own."""
+    assert [cell.scheme for cell in select(through="qemu")] == ["baseline", "server", "default", "explicit"]
+    cells = select("explicit,policy", through="all")
+    assert [(cell.scheme, cell.through) for cell in cells] == [
+        *(("explicit", "qemu"), ("explicit", "libvirt"), ("explicit", "attach")),
+        *(("policy", "libvirt"), ("policy", "attach")),
+    ]
+    assert [cell.name for cell in cells][:2] == ["explicit-testpmd-crash-1", "explicit-libvirt-testpmd-crash-1"]
+    assert len({cell.name for cell in cells}) == len(cells)
+
+
+def test_a_scheme_that_can_not_be_had_that_way_is_refused() -> None:
+    """Verify: the scheme, the way, and how it can be had."""
+    with pytest.raises(ConfigError, match="the scheme policy can't be had through qemu") as caught:
+        select("explicit,policy", through="qemu")
+    assert caught.value.hint == "--through libvirt, or attach"
 
 
 def test_lists_multiply() -> None:
@@ -32,12 +54,13 @@ def test_all_is_all() -> None:
         ({"schemes": "explicite"}, "unknown scheme 'explicite' in --scheme", "did you mean 'explicit'?"),
         ({"backends": "testpdm"}, "unknown backend 'testpdm' in --backend", "did you mean 'testpmd'?"),
         ({"faults": "crash,crsh"}, "unknown fault 'crsh' in --fault", "did you mean 'crash'?"),
+        ({"through": "libvrt"}, "unknown through 'libvrt' in --through", "did you mean 'libvirt'?"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_one(words: dict[str, str], what: str, hint: str) -> None:
     """Verify: what was wrong, in which option, and what was probably meant; exit code 2."""
     with pytest.raises(ConfigError) as caught:
-        select(words.get("schemes", ""), words.get("backends", ""), words.get("faults", ""))
+        select(**words)
     assert caught.value.what == what
     assert hint in caught.value.hint
     assert caught.value.exit_code == 2

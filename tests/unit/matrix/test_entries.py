@@ -103,9 +103,10 @@ def test_a_walk_cuts_what_the_moment_sends() -> None:
 def test_the_stub_alone_gets_the_matrix() -> None:
     """Verify: the ordinary cells of all schemes and the matrix of one; nothing of the kind for testpmd."""
     cells = select(backends="stub")
-    assert cells[:4] == tuple(Cell(s, "stub", "crash") for s in ("baseline", "server", "default", "explicit"))
-    assert [cell.fault for cell in cells[4:]] == list(DEFAULT)
-    assert {cell.scheme for cell in cells[4:]} == {"default"}
+    assert [cell.scheme for cell in cells[:5]] == ["baseline", "server", "default", "explicit", "policy"]
+    assert {(cell.backend, cell.fault) for cell in cells[:5]} == {("stub", "crash")}
+    assert [cell.fault for cell in cells[5:]] == list(DEFAULT)
+    assert {(cell.scheme, cell.through) for cell in cells[5:]} == {("default", "qemu")}
     assert {cell.fault for cell in select()} == {"crash"}
 
 
