@@ -247,12 +247,11 @@ def test_the_backend_dies_as_a_migration_begins(benches: Callable[..., Bench], r
     bench.steady()
 
 
-@pytest.mark.parametrize("restarted", [False, True])
-def test_all_that_the_backend_wrote_is_seen(benches: Callable[..., Bench], restarted: bool) -> None:
-    """Steps: migrate; meanwhile the backend may be restarted; look at its log when the migration is complete.
+def test_all_that_the_backend_wrote_is_seen(benches: Callable[..., Bench]) -> None:
+    """Steps: a slow migration; the backend is restarted; the migration is completed; look at both backends' logs.
 
-    Verify: the new backend is given the log at its start; QEMU has taken all pages out of it. (The memory at the
-    destination can't be compared: under TCG this QEMU misses writes of the guest's own processor.)
+    Verify: the new backend is given the log at its start, and QEMU has taken all pages out of either log. (The memory
+    at the destination can't be compared: under TCG this QEMU misses writes of the guest's own processor.)
     """
     bench = benches()
     bench.boot()
@@ -261,18 +260,20 @@ def test_all_that_the_backend_wrote_is_seen(benches: Callable[..., Bench], resta
         sent = bench.backend.events.of("message", mark, name="SET_FEATURES")
         return any(event["value"] & LOG_ALL for event in sent)
 
+    def logs(mark: int) -> list[tuple[bool, int]]:
+        return [(event["marked"] > 0, event["left"]) for event in bench.backend.events.of("log", mark)]
+
     bench.ask("migrate_set_speed", value=SLOW)
     bench.ask("migrate", uri="exec:cat > /dev/null")
     bench.until(lambda: logging(0), "the log to start")
-    if restarted:
-        mark = bench.load(Script(hang_up=True))
-        bench.until(lambda: bench.backend.events.of("message", mark, name="SET_LOG_BASE"), "the log to go on")
-        assert logging(mark)
     bench.steady()
+    mark = bench.load(Script(hang_up=True))
+    bench.until(lambda: bench.backend.events.of("message", mark, name="SET_LOG_BASE"), "the log to go on")
+    assert logging(mark)
+    bench.steady()
+    assert logs(bench.load(Script())) == [(True, 0)]
     assert bench.ask("query-migrate")["status"] == "active"
     bench.ask("migrate_set_speed", value=FAST)
     assert bench.migration()["status"] == "completed"
-    mark = bench.load(Script(hang_up=True))
-    (log,) = bench.until(lambda: bench.backend.events.of("log", mark), "the backend to let go of the log")
-    assert log["marked"]
-    assert not log["left"]
+    bench.load(Script(hang_up=True))
+    assert logs(bench.load(Script())) == [(True, 0)]

@@ -15,8 +15,8 @@ Every event has ``t``, seconds of CLOCK_MONOTONIC (the same clock as the lab's, 
 ``ring``       ``connection``, ``ring``, ``base``, ``used``, ``avail``: a ring was started from ``base``
 ``ready``      ``connection``: both rings of the first pair are started and enabled (again)
 ``stopped``    ``connection``, ``ring``, ``base``, ``frames``, ``kicks``: GET_VRING_BASE was obeyed
-``log``        ``connection``, ``marked``, ``left``: the log of written pages as the connection ends: how many went
-               into it, and how many the front-end did not take out
+``log``        ``connection``, ``marked``, ``left``: of a connection that had ended when a script was loaded, the log of
+               written pages: how many went into it, and how many the front-end did not take out until then
 ``fault``      ``connection``, ``ring``, ``what``: a ring's contents are nonsense (an index, an address)
 ``closed``     ``connection``, ``by``: ``front-end``, ``script``, ``garbled`` or ``end``
 ``end``        ``why``

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconnect.lab.stub.events import EventLog
+from reconnect.lab.stub.memory import DirtyLog
 from reconnect.lab.stub.script import Script
 from reconnect.lab.stub.session import Offer, Over, Session
 
@@ -44,6 +45,7 @@ class Peer:
         self._selector = selectors.DefaultSelector()
         self._listener: socket.socket | None = None
         self._sessions: list[Session] = []
+        self._logs: dict[int, DirtyLog] = {}
         self._made = 0
         self._since_script = 0
         self._next_try = 0.0
@@ -127,6 +129,8 @@ class Peer:
     def _close(self, session: Session, by: str) -> None:
         self._sessions.remove(session)
         session.close(by)
+        if session.log is not None:
+            self._logs[session.number] = session.log
         self._next_try = time.monotonic() + self._settings.retry
 
     @contextlib.contextmanager
@@ -165,12 +169,19 @@ class Peer:
             return
         self._script = Script.load(self._settings.script)
         self._since_script = 0
+        self._tell_logs()
         self._tell_script()
         for session in tuple(self._sessions):
             if self._script.hang_up:
                 self._close(session, "script")
             else:
                 session.begin(self._script, 0)
+
+    def _tell_logs(self) -> None:
+        for number, log in self._logs.items():
+            self._log.say("log", connection=number, marked=log.marked, left=log.left)
+            log.close()
+        self._logs.clear()
 
     def _tell_script(self) -> None:
         script = self._script

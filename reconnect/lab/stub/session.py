@@ -88,12 +88,14 @@ class Session:
 
     :param number: for the log; from 1 for each process.
     :ivar position: its number since the script was loaded, as rules count.
+    :ivar log: once it is closed, the log of written pages that it had; to be closed by whoever takes it.
     """
 
     def __init__(self, connection: socket.socket, number: int, offer: Offer, log: EventLog, loop: Loop) -> None:
         self.connection = connection
         self.number = number
         self.position = 0
+        self.log: DirtyLog | None = None
         self._offer = offer
         self._log = log
         self._loop = loop
@@ -139,9 +141,9 @@ class Session:
         self._loop.unwatch(self.connection.fileno())
         for ring in self._state.rings:
             self._stop(ring)
-        log = self._state.memory.log if self._state.memory else None
-        if log is not None:
-            self._say("log", marked=log.marked, left=log.left)
+        if self._state.memory is not None:
+            # The front-end may still want to look into it.
+            self.log, self._state.memory.log = self._state.memory.log, None
         self._state.close()
         self.connection.close()
         self._say("closed", by=by)
