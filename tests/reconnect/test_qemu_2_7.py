@@ -107,6 +107,18 @@ class Bench(Lane):
         return Arguments(**fields, exchange=self.exchange, more=self.more)
 
 
+class TwoPairs(Bench):
+    """A bench with two queue pairs."""
+
+    pairs = 2
+    exchange = MappingProxyType(
+        {
+            "vhost-user,id=net,chardev=vhost": "vhost-user,id=net,chardev=vhost,queues=2",
+            "virtio-net-pci,netdev=net,romfile=": "virtio-net-pci,netdev=net,romfile=,mq=on,vectors=6",
+        }
+    )
+
+
 @pytest.fixture(scope="module")
 def reference(workspace: Workspace, configuration: Config) -> Binaries:
     """Both builds of QEMU 2.7.1."""
@@ -121,9 +133,9 @@ def benches(reference: Binaries, guest: Guest, tmp_path: Path) -> Iterator[Calla
     """Makes benches, each with a stub of its own."""
     with ExitStack() as stack:
 
-        def make(qemu: Qemu = reference.patched, scheme: str = "default") -> Bench:
+        def make(qemu: Qemu = reference.patched, scheme: str = "default", kind: type[Bench] = Bench) -> Bench:
             folder = tmp_path / f"bench-{len(list(tmp_path.iterdir())) + 1}"
-            lane = stack.enter_context(Bench(SCHEMES[scheme], qemu, guest, folder, Options()))
+            lane = stack.enter_context(kind(SCHEMES[scheme], qemu, guest, folder, Options()))
             return cast("Bench", lane)
 
         yield make
@@ -277,3 +289,16 @@ def test_all_that_the_backend_wrote_is_seen(benches: Callable[..., Bench]) -> No
     assert bench.migration()["status"] == "completed"
     bench.load(Script(hang_up=True))
     assert logs(bench.load(Script())) == [(True, 0)]
+
+
+def test_one_log_for_all_queue_pairs(benches: Callable[..., Bench]) -> None:
+    """Steps: migrate with two queue pairs; look at what the backend was told.
+
+    Verify: it was given the log once.
+    """
+    bench = benches(kind=TwoPairs)
+    bench.boot()
+    bench.ask("migrate_set_speed", value=FAST)
+    bench.ask("migrate", uri="exec:cat > /dev/null")
+    assert bench.migration()["status"] == "completed"
+    assert [len(bench.backend.events.of("message", name=name)) for name in ("SET_VRING_ADDR", "SET_LOG_BASE")] == [8, 1]

@@ -59,7 +59,10 @@ class Lane:
 
     :param folder: takes the logs.
     :param paused: no guest is to run.
+    :cvar pairs: queue pairs of the stub.
     """
+
+    pairs = 1
 
     def __init__(
         self, scheme: Scheme, qemu: Qemu, guest: Guest, folder: Path, options: Options, paused: bool = False
@@ -78,7 +81,7 @@ class Lane:
         with ExitStack() as stack:
             runtime = stack.enter_context(runtime_dir())
             place = Place(checked(runtime / "vhost.sock"), not self._scheme.qemu_listens, runtime, self.folder)
-            self.backend = stack.enter_context(Stub(place, self.bell))
+            self.backend = stack.enter_context(Stub(place, self.bell, self.pairs))
             self.backend.strict = False
             self.backend.start(Deadline(self.options.fault))
             stack.enter_context(self.bell.guarded(self.backend.check))
