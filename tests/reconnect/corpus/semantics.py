@@ -55,10 +55,15 @@ def printed(interface: Element) -> Element | Refused:
 
 
 def ours(interface: Element) -> Refused | None:
-    """What the patched libvirt 3.0 refuses although later releases take it."""
-    for reconnect in interface.all("source")[0].all("reconnect")[:1]:
-        if reconnect.get("enabled") == "yes" and not 1 <= (number(reconnect.get("timeout")) or 0) <= LONGEST:
-            return Refused(("timeout",))
+    """What the patched libvirt 3.0 refuses although later releases take it, or drop it without a word."""
+    (source,) = interface.all("source")
+    found = source.all("reconnect")
+    if interface.all("reconnect") or (found and interface.get("type") != "vhostuser"):
+        return Refused(("allowed only in the <source>",))
+    if len(found) > 1:
+        return Refused(("only one <reconnect>",))
+    if found and found[0].get("enabled") == "yes" and not 1 <= (number(found[0].get("timeout")) or 0) <= LONGEST:
+        return Refused(("timeout",))
     return None
 
 
