@@ -82,7 +82,7 @@ def _row(cell: CellResult) -> list[str]:
         str(cell.repeat),
         cell.backend,
         f"[{STYLES[cell.verdict]}]{cell.verdict}[/]",
-        "dead" if cell.outage_ms is None and cell.expected == "dead" else _milliseconds(cell.outage_ms),
+        "dead" if (cell.verdict, cell.expected) == ("pass", "dead") else _milliseconds(cell.outage_ms),
         _milliseconds(cell.recovery_ms),
         f"{cell.probes_lost}/{cell.probes_sent}",
         str(cell.connections),

@@ -62,11 +62,10 @@ def shared_memory(mib: int, libvirt_version: str) -> Iterator[SharedMemory]:
         yield SharedMemory("memfd", lack, backing=backing)
     else:
         size = f"size={mib}M,mem-path={memory_folder(mib)},share=on"
-        yield SharedMemory(
-            "file",
-            f"{lack}, and without them libvirt {libvirt_version} shares no memory: QEMU is told directly",
-            arguments=("-object", f"memory-backend-file,id=memory,{size}", "-numa", "node,memdev=memory"),
-        )
+        older = f"libvirt {libvirt_version.removeprefix('v')}"
+        why = f"{lack}, and without them {older} shares no memory: QEMU is told directly"
+        memory = ("-object", f"memory-backend-file,id=memory,{size}", "-numa", "node,memdev=memory")
+        yield SharedMemory("file", why, arguments=memory)
 
 
 def hugepages_lack(mib: int, free: Path = FREE, mounts: Path = MOUNTS) -> str:

@@ -23,7 +23,7 @@ from reconnect.lab.machine import Machine, peer_pid
 
 DESTROY_SECONDS = 30.0
 VIRSH_SECONDS = 30.0
-LIBVIRTS = re.compile(r"\d{4}-\d\d-\d\d [0-9:.+]+: (starting up|shutting down|Domain id)")
+LIBVIRTS = re.compile(r"(\d{4}-\d\d-\d\d [0-9:.+]+: )?(starting up|shutting down|Domain id=)")
 COMMAND = re.compile(r"(LC_ALL|PATH|HOME|USER|LOGNAME|XDG_\w+|TMPDIR|QEMU_AUDIO_DRV)=|-[a-z]|/\S+qemu\S* ")
 SENT = "QEMU_MONITOR_IO_WRITE"
 """What libvirtd's log has at each write to QEMU's monitor: the bytes follow."""
