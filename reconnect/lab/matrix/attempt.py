@@ -308,8 +308,11 @@ class Attempt:
         return made
 
     def _expected_connections(self) -> int:
-        """One for each that was closed, that which was hung up for the moment's sake included."""
-        extra = {REHEARSE: 0, SPIN: SPIN_CONNECTIONS}.get(self.entry.kind, 1)
+        """One for each that was closed, that which was hung up for the moment's sake included.
+
+        A backend that is no good may have been given up already, and QEMU be connected again, when it is killed.
+        """
+        extra = {REHEARSE: 0, SPIN: SPIN_CONNECTIONS, GONE: 2}.get(self.entry.kind, 1)
         return (self.entry.moment == "reconnect") + extra
 
     def _check_connections(self, most: int) -> None:
