@@ -62,6 +62,8 @@ def ours(interface: Element) -> Refused | None:
         return Refused(("allowed only in the <source>",))
     if len(found) > 1:
         return Refused(("only one <reconnect>",))
+    if found and found[0].get("enabled") is None:
+        return Refused(("needs an attribute 'enabled'",))
     if found and found[0].get("enabled") == "yes" and not 1 <= (number(found[0].get("timeout")) or 0) <= LONGEST:
         return Refused(("timeout",))
     return None
