@@ -31,6 +31,9 @@ class QemuArguments:
     :param interval_us: microseconds between two probes.
     :param vectors: MSI-X vectors of the card; None leaves QEMU's default. For experiments with an unpatched QEMU.
     :param append: words to add to the kernel's command line.
+    :param card: False for a VM without one, to be hot-plugged.
+    :param queues: queue pairs of the card. A guest's driver enables as many of them as there are processors.
+    :param processors: of the guest.
     :param memory_dir: folder of the guest's memory, which the backend maps. QEMU unlinks the file at once.
     """
 
@@ -48,6 +51,9 @@ class QemuArguments:
     memory_mib: int = 256
     vectors: int | None = None
     append: str = ""
+    card: bool = True
+    queues: int = 1
+    processors: int = 1
     memory_dir: Path = Path("/dev/shm")
 
     def argv(self) -> list[str]:
@@ -57,14 +63,23 @@ class QemuArguments:
             *(word for folder in self.qemu.data for word in ("-L", str(folder))),
             *("-machine", f"{self.machine},accel={self.accel}"),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-            *("-m", str(self.memory_mib)),
+            *("-smp", str(self.processors), "-m", self._size()),
             *("-object", self._memory(), "-numa", "node,memdev=memory"),
             *("-kernel", str(self.guest.kernel), "-initrd", str(self.guest.initramfs), "-append", self.kernel_words()),
             *("-chardev", f"socket,id=qmp,path={escaped(self.qmp)}", "-mon", "chardev=qmp,mode=control"),
             *("-chardev", f"file,id=console,path={escaped(self.console)}", "-serial", "chardev:console"),
             *("-chardev", f"socket,id=probe,path={escaped(self.probe)}", "-serial", "chardev:probe"),
+            *(self._network() if self.card else []),
+        ]
+
+    def _size(self) -> str:
+        return str(self.memory_mib)
+
+    def _network(self) -> list[str]:
+        queues = f",queues={self.queues}" if self.queues > 1 else ""
+        return [
             *("-chardev", ",".join(["socket", "id=vhost", f"path={escaped(self.vhost)}", *self.chardev])),
-            *("-netdev", "vhost-user,id=net,chardev=vhost"),
+            *("-netdev", f"vhost-user,id=net,chardev=vhost{queues}"),
             *("-device", self._card()),
         ]
 
@@ -75,7 +90,10 @@ class QemuArguments:
     def _card(self) -> str:
         # An empty romfile: no boot from the network, and no need for the ROM's file.
         card = "virtio-net-pci,netdev=net,romfile="
-        return card if self.vectors is None else f"{card},vectors={self.vectors}"
+        # QEMU 2.7 does not count the vectors itself: two a pair, one for the control queue, one for the configuration.
+        vectors = 2 * self.queues + 2 if self.vectors is None and self.queues > 1 else self.vectors
+        card = f"{card},mq=on" if self.queues > 1 else card
+        return card if vectors is None else f"{card},vectors={vectors}"
 
     def kernel_words(self) -> str:
         """The kernel's command line."""

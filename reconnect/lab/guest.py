@@ -19,7 +19,7 @@ from reconnect import command
 from reconnect.command import CommandError
 from reconnect.errors import MachineError, ReconnectError, SourceError
 from reconnect.lab.cpio import Archive
-from reconnect.lab.probe import INIT, SOURCE
+from reconnect.lab.probe import AGENT, INIT, SOURCE
 
 MODULES = (
     "virtio_ring",
@@ -108,6 +108,7 @@ def _make(kernel_deb: Path, busybox_deb: Path, scratch: Path, image: Path) -> No
     archive.file("bin/busybox", _only(busybox_root, "*bin/busybox", busybox_deb).read_bytes(), 0o755)
     archive.symlink("bin/sh", "busybox")
     archive.file("bin/probe", compile_probe(scratch / "probe").read_bytes(), 0o755)
+    archive.file("bin/agent", AGENT.read_bytes())
     archive.file("init", INIT.read_bytes(), 0o755)
     for name in MODULES:
         archive.file(f"modules/{name}.ko", _module(kernel_root, version, name, kernel_deb))
@@ -151,7 +152,7 @@ def _key(kernel_deb: Path, busybox_deb: Path) -> str:
     """The hash of all inputs: both packages, and everything of ours that is or shapes the image."""
     digest = hashlib.sha256()
     here = Path(__file__)
-    for path in (kernel_deb, busybox_deb, SOURCE, INIT, here, here.with_name("cpio.py")):
+    for path in (kernel_deb, busybox_deb, SOURCE, INIT, AGENT, here, here.with_name("cpio.py")):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     digest.update(os.uname().machine.encode())

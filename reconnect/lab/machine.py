@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,8 +25,9 @@ from reconnect.lab.arguments import QemuArguments
 from reconnect.lab.bell import Bell
 from reconnect.lab.failure import Broken, Wrong
 from reconnect.lab.lines import tail_of
+from reconnect.lab.probe.agent import Agent
 from reconnect.lab.probe.log import ProbeLog, ProbeRecord
-from reconnect.lab.qmp import Monitor
+from reconnect.lab.qmp import Data, Monitor, Refused
 from reconnect.sockets import checked
 
 PANIC = "Kernel panic - not syncing"
@@ -76,11 +78,12 @@ class Machine(abc.ABC):
             stack.callback(self._join_probe)
             self._launch(stack)
             qmp_connection = stack.enter_context(self._accept(qmp))
-            probe_connection = self._accept(probe)
+            probe_connection = stack.enter_context(self._accept(probe))
             self._connected(qmp_connection)
-            self.probe = ProbeLog(probe_connection.makefile("rb"), self._folder / "probe.log", self._bell)
-            # makefile() keeps the connection open for itself.
-            probe_connection.close()
+            self.agent = Agent(probe_connection, self._bell)
+            # makefile() keeps the connection open for itself, until QEMU hangs up.
+            stream, log = probe_connection.makefile("rb"), self._folder / "probe.log"
+            self.probe = ProbeLog(stream, log, self._bell, self.agent.take)
             stack.enter_context(self._bell.guarded(self.check))
             self._qmp_connection = qmp_connection
             self._stack = stack.pop_all()
@@ -112,9 +115,25 @@ class Machine(abc.ABC):
         self._stack.callback(self._monitor.close)
 
     def execute(self, command: str, deadline: Deadline, **arguments: object) -> object:
-        """Run a command of QEMU's monitor."""
+        """Run a command of QEMU's monitor.
+
+        :raises Refused: QEMU's answer is an error.
+        """
         try:
             return self._monitor.execute(command, deadline, **arguments)
+        except Refused:
+            raise
+        except Broken:
+            self.check_soon()
+            raise
+
+    def event(self, name: str, deadline: Deadline, wanted: Callable[[Data], bool] = lambda _: True) -> Data:
+        """Wait for an event of QEMU's that was not asked for yet, and return its data.
+
+        :param wanted: which of that name.
+        """
+        try:
+            return self._monitor.event(name, deadline, wanted)
         except Broken:
             self.check_soon()
             raise

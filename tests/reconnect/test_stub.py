@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from reconnect.deadline import Deadline
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.cells import Cell, select
+from reconnect.lab.failure import Broken
 from reconnect.lab.guest import Guest
+from reconnect.lab.matrix.lane import Lane, Shape
 from reconnect.lab.matrix.runner import run_matrix
 from reconnect.lab.results import CellResult
 from reconnect.lab.scenario import Options, run_cell
+from reconnect.lab.schemes import SCHEMES
 
 
 def _matrix(
-    words: str, binaries: Binaries, guest: Guest, folder: Path, scheme: str = "default"
+    words: str,
+    binaries: Binaries,
+    guest: Guest,
+    folder: Path,
+    scheme: str = "default",
+    options: Options | None = None,
 ) -> dict[str, CellResult]:
     cells = select(scheme, "stub", words)
-    return {result.fault: result for result in run_matrix(cells, binaries, guest, folder, Options())}
+    return {result.fault: result for result in run_matrix(cells, binaries, guest, folder, options or Options())}
 
 
 def _all_pass(results: dict[str, CellResult]) -> None:
@@ -100,3 +110,59 @@ def test_a_qemu_that_spins_is_found(binaries: Binaries, guest: Guest, tmp_path: 
     (result,) = _matrix(spin, wrong, guest, tmp_path / "bad", "explicit").values()
     assert result.verdict == "fail"
     assert "QEMU spins: " in result.why
+
+
+def test_a_hot_plugged_card(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
+    """Steps: plug a card, restart its backend, unplug it; unplug one while QEMU tries to connect.
+
+    Verify: one guest for all; the card that was told not to reconnect is dead, and that is a pass.
+    """
+    words = "plug:default@hot-plug,plug:reconnect=0@hot-plug,unplug:away@hot-plug,unplug:queues=2@hot-plug"
+    results = _matrix(words, binaries, guest, tmp_path)
+    _all_pass(results)
+    assert len(list(tmp_path.glob("matrix-*"))) == 1
+    assert results["plug:default@hot-plug"].connections == 1
+    assert results["plug:reconnect=0@hot-plug"].expected == "dead"
+
+
+def test_the_guest_does_its_part(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
+    """Steps: the driver is unloaded and loaded; two queue pairs; a migration; memory that is plugged and unplugged.
+
+    Verify: all pass; the second pair's rings carried the frames.
+    """
+    words = "rehearse@unload,away@unload,rehearse@queues,rehearse@migrate,dimm:3@memory"
+    _all_pass(_matrix(words, binaries, guest, tmp_path))
+    (log,) = tmp_path.glob("matrix-*-queues/stub-1.log")
+    stopped = [json.loads(line.split(None, 1)[1]) for line in log.read_text("utf-8").splitlines() if "stopped" in line]
+    frames = {event["ring"]: event["frames"] for event in stopped}
+    assert frames[3] > frames[1]
+
+
+def test_what_the_series_mends_is_seen_without_it(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
+    """Steps: entries on a QEMU without our patches, whose chardev is told to reconnect.
+
+    Verify: each fails, and says why: features of a driver that is gone (REFERENCE B5), an abort() where the log
+    starts, a migration that nobody was told not to make, a hot-plugged port that stays dead.
+    """
+    wrong = replace(binaries, patched=binaries.baseline)
+    whys = {
+        "away@unload": "the backend was told",
+        "cut:SET_LOG_BASE:after-read@migrate": "SIGABRT",
+        "dead:absent@migrate": "a migration without a backend was completed",
+        "plug:default@hot-plug": "the rings to run again",
+    }
+    results = _matrix(",".join(whys), wrong, guest, tmp_path, "explicit", Options(recovery=10))
+    assert {name: result.verdict == "pass" for name, result in results.items()} == dict.fromkeys(whys, False)
+    for name, why in whys.items():
+        assert why in results[name].why
+
+
+def test_an_order_that_the_guest_cannot_carry_out(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
+    """Verify: an error that names the order, where the agent does not know it and where it fails."""
+    with Lane(SCHEMES["default"], binaries.patched, guest, tmp_path, Options(), Shape()) as lane:
+        lane.power_on(Deadline(120))
+        lane.wait_steady(3, Deadline(120), "probes to be answered", Broken)
+        with pytest.raises(Broken, match=r"carry out: dance \(exit code 127\)"):
+            lane.order("dance", deadline=Deadline(10))
+        with pytest.raises(Broken, match=r"carry out: network \(exit code 2\)"):
+            lane.order("network", deadline=Deadline(10))

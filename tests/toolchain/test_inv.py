@@ -108,7 +108,7 @@ def test_a_package_index_that_is_not_there_leaves_no_half_environment(nobodys: C
 def test_inv_is_clean_shell() -> None:
     if not shutil.which("shellcheck"):
         pytest.skip("shellcheck is not on this machine")
-    scripts = [ROOT / "inv", ROOT / ".ci/run"]
+    scripts = [ROOT / "inv", ROOT / ".ci/run", *sorted((ROOT / "reconnect/lab/probe").glob("*.sh"))]
     done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert done.returncode == 0, done.stdout
 

@@ -9,9 +9,12 @@ moment         what is under way when the rule is carried out
 ``startup``    QEMU starts and greets its backend; no guest runs
 ``boot``       a guest boots for the first time
 ``reconnect``  QEMU greets a backend that has just come back, and starts the rings of a running guest
+``queues``     the same with two queue pairs (:mod:`reconnect.lab.matrix.queues`)
 ``set-link``   ``set_link off`` and ``on``: the rings of a running guest are stopped and started
 ``stop-cont``  ``stop`` and ``cont``: the same with the guest paused
+``unload``     the guest unloads and loads its driver (:mod:`reconnect.lab.matrix.unload`)
 ``reboot``     ``system_reset``: the rings are stopped, and the guest's driver starts them again
+``migrate``    the guest is sent to nowhere, and goes on here (:mod:`reconnect.lab.matrix.migrate`)
 ``quit``       QEMU is told to quit
 =============  ======================================================================================================
 
@@ -26,10 +29,15 @@ kind           the backend
 =============  ======================================================================================================
 
 ``rehearse@MOMENT`` is the moment without a rule: all must be well, and QEMU must send no message that the matrix
-does not cut. ``away@boot`` lets the guest boot without its backend: what the guest negotiates then must count when
-the backend is back. ``many:N@reconnect`` restarts the backend N times: descriptors, threads and memory must not grow.
-``fuzz:SEED@reconnect`` follows a seed through the matrix for five minutes; the same seed is the same walk.
+does not cut. ``away@boot`` and ``away@unload`` let the guest load its driver without its backend: what the guest
+negotiates then must count when the backend is back. ``many:N@reconnect`` restarts the backend N times: descriptors,
+threads and memory must not grow. ``fuzz:SEED@reconnect`` follows a seed through the matrix for five minutes; the same
+seed is the same walk, and ``fuzz@reconnect`` draws a new one, which is said.
 
-``--fault matrix`` stands for the default set; what no QEMU does yet (``hang``, some of ``lie``) is only run by name.
-One booted guest serves many entries; after one that failed there is a new one.
+Some stories have no rule, but a word: ``plug:WORD@hot-plug`` and ``unplug:WORD@hot-plug``
+(:mod:`reconnect.lab.matrix.hotplug`), ``dead:WORD@migrate``, and ``dimm:N@memory``
+(:mod:`reconnect.lab.matrix.dimm`).
+
+``--fault matrix`` stands for the default set; what no QEMU does yet is only run by name. One booted guest serves many
+entries of its moment; after one that failed there is a new one.
 """

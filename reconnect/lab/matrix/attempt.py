@@ -16,8 +16,20 @@ from reconnect.deadline import Deadline
 from reconnect.lab.failure import Broken, CellFailure, Wrong
 from reconnect.lab.lines import tail_of
 from reconnect.lab.matrix import fuzz
-from reconnect.lab.matrix.entries import AWAY, CUT_SOMEWHERE, FUZZ, GONE, HANG, MANY, REHEARSE, SPIN, Entry
+from reconnect.lab.matrix.entries import (
+    AWAY,
+    CUT_SOMEWHERE,
+    FUZZ,
+    GONE,
+    GREETED,
+    HANG,
+    MANY,
+    REHEARSE,
+    SPIN,
+    Entry,
+)
 from reconnect.lab.matrix.lane import Held, Lane
+from reconnect.lab.probe.log import ProbeRecord
 from reconnect.lab.results import CellResult
 from reconnect.lab.stub.script import Script
 
@@ -26,6 +38,10 @@ T = TypeVar("T")
 MONITOR_SECONDS = 15.0
 STEADY = 10
 """So many probes in a row: a fifth of a second."""
+
+GONE_LONG = 75
+"""So many lost probes in a row are a second and a half: QEMU has tried once more, and the guest, which looks at
+its links at most once a second, has seen that this one is down."""
 
 FLOOD, LINES = 50, 8
 """Lines of QEMU's log that one entry may take, and those that a connection may take on top."""
@@ -56,10 +72,14 @@ ACTIONS: dict[str, tuple[tuple[str, dict[str, object]], ...]] = {
 """What makes the moment, in commands of QEMU's monitor."""
 
 
-class NotSent(CellFailure):
-    """QEMU does not send the message at this moment: there is nothing to cut."""
+class NotHere(CellFailure):
+    """There is nothing to show here."""
 
     verdict = "skip"
+
+
+class NotSent(NotHere):
+    """QEMU does not send the message at this moment: there is nothing to cut."""
 
 
 class Attempt:
@@ -96,6 +116,11 @@ class Attempt:
         else:
             self._disturb()
         self._check_rules()
+
+    def _act(self) -> None:
+        """Make the moment."""
+        for command, arguments in ACTIONS.get(self.entry.moment, ()):
+            self._monitor(command, arguments)
 
     def filled(self, result: CellResult) -> CellResult:
         """The result with what was measured."""
@@ -216,20 +241,23 @@ class Attempt:
         while not deadline.passed:
             number, step = number + 1, next(steps)
             try:
-                Attempt(step, self.lane).run()
+                self._step(step).run()
             except NotSent:
                 continue
             except CellFailure as failure:
                 where = f"step {number} of seed {self.entry.count}, {step.name}"
                 raise type(failure)(f"{where}: {failure.what}", failure.details) from failure
 
+    def _step(self, entry: Entry) -> Attempt:
+        """A step of a walk."""
+        return Attempt(entry, self.lane)
+
     def _disturb(self) -> None:
         """All the other moments."""
         lane, entry = self.lane, self.entry
         self._before()
         self.mark = lane.backend.load(entry.script, Deadline(MONITOR_SECONDS))
-        for command, arguments in ACTIONS.get(entry.moment, ()):
-            self._monitor(command, arguments)
+        self._act()
         slow = entry.moment == "reboot"
         deadline = Deadline(lane.options.boot if slow else lane.options.recovery)
         since = self._fired(deadline)
@@ -240,26 +268,45 @@ class Attempt:
         before = lane.forget_probes()
         self._wait(lambda: lane.vm.record.streak >= STEADY, deadline, "probes to be answered again")
         if not slow:
-            last = max((before.host_time(at) for at in before.answered.values()), default=None)
-            first = min(lane.vm.record.host_time(at) for at in lane.vm.record.answered.values())
-            self.outage_ms = None if last is None else round(max(0.0, first - last) * 1000, 1)
-            self.recovery_ms = round(max(0.0, first - ready) * 1000, 1)
-            self.probes_sent = len(before.sent)
-            self.probes_lost = len(before.sent) - len(before.answered)
+            self._measure(before, ready)
         self._check_connections(self._expected_connections())
-        status = self._monitor("query-status", {})
-        if not isinstance(status, dict) or status.get("status") != "running":
-            raise Wrong(f"QEMU's monitor says that the guest is not running: {status}")
-        self._check_log()
-        self._check_console()
+        self._check_health()
         if entry.kind == REHEARSE:
             self._check_coverage()
 
+    def _measure(self, before: ProbeRecord, ready: float) -> None:
+        """Take the figures.
+
+        :param before: the probes up to the recovery.
+        :param ready: when the rings ran again.
+        """
+        record = self.lane.vm.record
+        last = max((before.host_time(at) for at in before.answered.values()), default=None)
+        first = min(record.host_time(at) for at in record.answered.values())
+        self.outage_ms = None if last is None else round(max(0.0, first - last) * 1000, 1)
+        self.recovery_ms = round(max(0.0, first - ready) * 1000, 1)
+        self.probes_sent = len(before.sent)
+        self.probes_lost = len(before.sent) - len(before.answered)
+
+    def _check_health(self) -> None:
+        """The guest runs, and nobody complains."""
+        status = self._status()
+        if status != "running":
+            raise Wrong(f"QEMU's monitor says that the guest is not running: {status}")
+        self._check_log()
+        self._check_console()
+
     def _before(self) -> None:
+        """Remember what the logs hold; and all must be well."""
         lane = self.lane
         self._console, self._log = len(tail_of(lane.vm.arguments.console, 10**6)), len(tail_of(lane.vm.log, 10**6))
         lane.forget_probes()
         lane.wait_steady(3, Deadline(lane.options.fault), "probes to be answered before the entry", Broken)
+
+    def _status(self) -> str:
+        """What query-status says: ``running``, ``postmigrate`` and so on."""
+        status = self._monitor("query-status", {})
+        return str(status.get("status")) if isinstance(status, dict) else str(status)
 
     def _monitor(self, command: str, arguments: dict[str, object]) -> object:
         return self.lane.vm.execute(command, Deadline(MONITOR_SECONDS), **arguments)
@@ -290,6 +337,12 @@ class Attempt:
         except Wrong as wrong:
             raise Wrong(f"{wrong.what} ({self._story()})", wrong.details) from wrong
 
+    def _wait_long(self, deadline: Deadline) -> None:
+        """Wait until the backend has been gone for long."""
+        vm = self.lane.vm
+        what = "the guest to see that its link is down"
+        self._wait(lambda: vm.record.unanswered_in_a_row() >= GONE_LONG and not vm.record.link_up, deadline, what)
+
     def _must_have_fired(self) -> None:
         rule = self.entry.rule
         if rule is not None and not self.lane.backend.events.of("fired", self.mark):
@@ -313,7 +366,7 @@ class Attempt:
         A backend that is no good may have been given up already, and QEMU be connected again, when it is killed.
         """
         extra = {REHEARSE: 0, SPIN: SPIN_CONNECTIONS, GONE: 2}.get(self.entry.kind, 1)
-        return (self.entry.moment == "reconnect") + extra
+        return (self.entry.moment in GREETED) + extra
 
     def _check_connections(self, most: int) -> None:
         made = len(self._connections())

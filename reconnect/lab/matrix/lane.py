@@ -31,14 +31,46 @@ class MatrixArguments(QemuArguments):
     """QEMU's command line with what the matrix needs.
 
     :param paused: do not start the guest (-S).
+    :param slots: for memory to be hot-plugged.
     """
 
     paused: bool = False
+    slots: int = 0
 
     def argv(self) -> list[str]:
         """The whole command. A reset must reset: the lab's other cells end QEMU then."""
         words = [word for word in super().argv() if word != "-no-reboot"]
         return [*words, *(["-S"] if self.paused else [])]
+
+    def _size(self) -> str:
+        room = f",slots={self.slots},maxmem={2 * self.memory_mib}M" if self.slots else ""
+        return f"{self.memory_mib}{room}"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a QEMU is like that serves the entries of a moment; see :class:`MatrixArguments`.
+
+    :param append: words for the kernel's command line.
+    """
+
+    paused: bool = False
+    card: bool = True
+    queues: int = 1
+    slots: int = 0
+    append: str = ""
+
+
+ORDINARY = Shape()
+SHAPES = {
+    "startup": Shape(paused=True),
+    "hot-plug": Shape(card=False),
+    # The driver enables a pair for each processor, and sends on that of the processor which the sender runs on.
+    "queues": Shape(queues=2, append="reconnect.cpu=2"),
+    # What the kernel makes of its own use of hot-plugged memory it never gives back: keep it to what can be moved.
+    "memory": Shape(slots=1, append="memhp_default_state=online_movable"),
+}
+"""By moment, where it is not the ordinary one."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +90,20 @@ class Lane:
     """A stub and a QEMU. A context manager: all is ended on leaving.
 
     :param folder: takes the logs.
-    :param paused: no guest is to run.
-    :cvar pairs: queue pairs of the stub.
+    :cvar pairs: queue pairs of the stub. A QEMU that asks for fewer is content.
     """
 
-    pairs = 1
+    pairs = 2
 
     def __init__(
-        self, scheme: Scheme, qemu: Qemu, guest: Guest, folder: Path, options: Options, paused: bool = False
+        self, scheme: Scheme, qemu: Qemu, guest: Guest, folder: Path, options: Options, shape: Shape = ORDINARY
     ) -> None:
         self.folder = folder
         self.options = options
         self.bell = Bell()
         self.qemu_listens = scheme.qemu_listens
-        self._scheme, self._qemu, self._guest, self._paused = scheme, qemu, guest, paused
+        self.scheme = scheme
+        self._qemu, self._guest, self._shape = qemu, guest, shape
         self._stack = ExitStack()
         self.backend: Stub
         self.vm: Vm
@@ -80,12 +112,12 @@ class Lane:
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             runtime = stack.enter_context(runtime_dir())
-            place = Place(checked(runtime / "vhost.sock"), not self._scheme.qemu_listens, runtime, self.folder)
+            place = Place(checked(runtime / "vhost.sock"), not self.scheme.qemu_listens, runtime, self.folder)
             self.backend = stack.enter_context(Stub(place, self.bell, self.pairs))
             self.backend.strict = False
             self.backend.start(Deadline(self.options.fault))
             stack.enter_context(self.bell.guarded(self.backend.check))
-            self._runtime = runtime
+            self.runtime = runtime
             self._stack = stack.pop_all()
         return self
 
@@ -101,6 +133,11 @@ class Lane:
         self.vm = self._stack.enter_context(Vm(self._arguments(), self.folder, self.bell, deadline))
         meanwhile()
         self.vm.connect_monitor()
+
+    @property
+    def socket(self) -> Path:
+        """The vhost-user socket."""
+        return self.runtime / "vhost.sock"
 
     @property
     def held(self) -> Held:
@@ -120,6 +157,10 @@ class Lane:
         old, self.vm.probe.record = self.vm.probe.record, ProbeRecord()
         return old
 
+    def order(self, verb: str, *words: object, deadline: Deadline) -> str:
+        """Give the guest's agent an order; see there."""
+        return self.vm.agent.ask(verb, *words, deadline=deadline)
+
     def wait_steady(self, count: int, deadline: Deadline, what: str, failure: type[CellFailure]) -> None:
         """Wait until so many probes in a row were answered."""
         self.bell.wait(lambda: self.vm.record.streak >= count, deadline, what, failure)
@@ -129,17 +170,21 @@ class Lane:
         return MatrixArguments(
             qemu=self._qemu,
             guest=self._guest,
-            vhost=self._runtime / "vhost.sock",
-            qmp=checked(self._runtime / "qmp.sock"),
-            probe=checked(self._runtime / "probe.sock"),
+            vhost=self.socket,
+            qmp=checked(self.runtime / "qmp.sock"),
+            probe=checked(self.runtime / "probe.sock"),
             console=self.folder / "console.log",
-            chardev=self._scheme.chardev,
+            chardev=self.scheme.chardev,
             neighbour=options.neighbour,
             interval_us=options.interval_us,
             accel=options.accel,
             machine=options.machine,
             vectors=options.vectors,
-            append=options.append,
+            append=" ".join(word for word in ("reconnect.agent=1", self._shape.append, options.append) if word),
+            card=self._shape.card,
+            queues=self._shape.queues,
+            processors=self._shape.queues,
             memory_dir=memory_folder(QemuArguments.memory_mib),
-            paused=self._paused,
+            paused=self._shape.paused,
+            slots=self._shape.slots,
         )

@@ -14,11 +14,25 @@ from reconnect.lab.failure import Broken, CellFailure
 from reconnect.lab.guest import Guest
 from reconnect.lab.lines import tail_of
 from reconnect.lab.matrix.attempt import STEADY, Attempt
-from reconnect.lab.matrix.entries import FRESH, Entry
-from reconnect.lab.matrix.lane import Held, Lane
+from reconnect.lab.matrix.dimm import Dimm
+from reconnect.lab.matrix.entries import FRESH, FUZZ, Entry
+from reconnect.lab.matrix.hotplug import HotPlug
+from reconnect.lab.matrix.lane import SHAPES, Held, Lane, Shape
+from reconnect.lab.matrix.migrate import Migrate
+from reconnect.lab.matrix.queues import Queues
+from reconnect.lab.matrix.unload import Unload
 from reconnect.lab.results import CellResult, QemuFigures
 from reconnect.lab.scenario import FAILURE, Options
 from reconnect.lab.schemes import SCHEMES
+
+ATTEMPTS: dict[str, type[Attempt]] = {
+    "hot-plug": HotPlug,
+    "memory": Dimm,
+    "migrate": Migrate,
+    "queues": Queues,
+    "unload": Unload,
+}
+"""By moment, where it takes more than a rule."""
 
 
 def run_matrix(
@@ -59,12 +73,14 @@ class _Runner:
             self._leave()
 
     def _run(self, cell: Cell, entry: Entry) -> CellResult:
+        if entry.kind == FUZZ:
+            console.say(f"    {entry.name}: the same seed is the same walk")
         attempt: Attempt | None = None
         before = after = None
         verdict, why = "fail", ""
         try:
             lane = self._lane_for(entry)
-            attempt = Attempt(entry, lane)
+            attempt = ATTEMPTS.get(entry.moment, Attempt)(entry, lane)
             before = lane.held if entry.moment not in FRESH else None
             attempt.run()
             after = lane.held if entry.moment not in FRESH else None
@@ -83,13 +99,15 @@ class _Runner:
         if self._lane is None:
             number = 1 + len(list(self._out_dir.glob("matrix-*")))
             folder = self._out_dir / f"matrix-{number:02}-{self._scheme.name}-{entry.moment}"
-            paused = entry.moment == "startup"
-            lane = Lane(self._scheme, self._qemu, self._guest, folder, self._options, paused)
+            shape = SHAPES.get(entry.moment, Shape())
+            lane = Lane(self._scheme, self._qemu, self._guest, folder, self._options, shape)
             self._lane = lane.__enter__()
             if entry.moment not in ("startup", "boot"):
                 deadline = Deadline(self._options.boot)
                 lane.power_on(deadline)
-                lane.wait_steady(STEADY, deadline, "the guest to boot and its probes to be answered", Broken)
+                lane.bell.wait(lambda: lane.vm.agent.ready, deadline, "the guest to boot")
+                if shape.card:
+                    lane.wait_steady(STEADY, deadline, "the guest's probes to be answered", Broken)
         return self._lane
 
     def _leave(self) -> None:

@@ -3,6 +3,8 @@
 # The kernel's command line says what to do:
 #   reconnect.peer=ADDRESS reconnect.interval=MICROSECONDS reconnect.neighbour=MAC|arp
 #   reconnect.hotplug=1  the network card comes later: say so ("w") where the probe will speak, and wait for it
+#   reconnect.agent=1   stay and take orders (see the agent); a card may then come later
+#   reconnect.cpu=MASK  with the agent: the probe's processors, as taskset has them
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
 /bin/busybox mount -t devtmpfs dev /dev
@@ -12,15 +14,24 @@ for module in $(/bin/busybox cat /modules/order); do
     /bin/busybox insmod "/modules/$module" || echo "init: $module cannot be loaded"
 done
 
-peer= interval= neighbour= hotplug=
+peer='' interval='' neighbour='' hotplug='' agent='' cpu=''
 for word in $(/bin/busybox cat /proc/cmdline); do
+    # shellcheck disable=SC2034 # some are the agent's
     case $word in
         reconnect.peer=*) peer=${word#*=} ;;
         reconnect.interval=*) interval=${word#*=} ;;
         reconnect.neighbour=*) neighbour=${word#*=} ;;
         reconnect.hotplug=1) hotplug=1 ;;
+        reconnect.agent=*) agent=${word#*=} ;;
+        reconnect.cpu=*) cpu=${word#*=} ;;
     esac
 done
+/bin/busybox ip link set lo up
+if [ "$agent" ]; then
+    # shellcheck source=/dev/null # it is another script of the list
+    . /bin/agent
+    exit 1
+fi
 
 if [ "$hotplug" ]; then
     # The first bytes on the port may be lost: the line begins with its own end.
@@ -36,7 +47,6 @@ if [ ! -e /sys/class/net/eth0 ]; then
     echo "init: there is no network device"
     exit 1
 fi
-/bin/busybox ip link set lo up
 /bin/busybox ip addr add 192.0.2.2/24 dev eth0
 /bin/busybox ip link set eth0 up
 echo "init: probing $peer every $interval us, neighbour $neighbour"

@@ -7,7 +7,7 @@ Both clocks run at the same rate (TCG without icount, KVM), so one offset serves
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -90,10 +90,12 @@ class ProbeLog:
 
     :param stream: the host's end of the guest's serial port.
     :param log: file for the lines.
+    :param others: is given each line as well: the agent's answers come the same way.
     """
 
-    def __init__(self, stream: IO[bytes], log: Path, bell: Bell) -> None:
+    def __init__(self, stream: IO[bytes], log: Path, bell: Bell, others: Callable[[str], None]) -> None:
         self.record = ProbeRecord()
+        self._others = others
         self._reader = LineReader(stream, log, bell, self._take)
 
     def join(self) -> None:
@@ -102,3 +104,4 @@ class ProbeLog:
 
     def _take(self, line: Line) -> None:
         self.record.add(line.text, line.at)
+        self._others(line.text)

@@ -95,3 +95,20 @@ def test_testpmd_listens_or_connects(client: bool, word: str) -> None:
     assert argv[-1] == "--x"
     assert argv[argv.index("--lcores") + 1] == "(0-1)@(3,140)"
     assert argv.index("--no-huge") < argv.index("--") < argv.index("--forward-mode=icmpecho")
+
+
+def test_a_card_of_many_queues_has_its_vectors() -> None:
+    """Verify: QEMU 2.7 would not count them; one pair is QEMU's default and says nothing."""
+    argv = replace(ARGUMENTS, queues=2, processors=2).argv()
+    assert "vhost-user,id=net,chardev=vhost,queues=2" in _values(argv, "-netdev")
+    assert "virtio-net-pci,netdev=net,romfile=,mq=on,vectors=6" in _values(argv, "-device")
+    assert _values(argv, "-smp") == ["2"]
+    assert "virtio-net-pci,netdev=net,romfile=" in _values(ARGUMENTS.argv(), "-device")
+
+
+def test_a_card_that_comes_later() -> None:
+    """Verify: nothing of the network is on the command line."""
+    argv = replace(ARGUMENTS, card=False).argv()
+    assert not _values(argv, "-netdev")
+    assert not _values(argv, "-device")
+    assert not [value for value in _values(argv, "-chardev") if "vhost" in value]

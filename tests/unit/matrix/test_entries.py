@@ -8,7 +8,17 @@ import pytest
 
 from reconnect.errors import ConfigError
 from reconnect.lab.cells import Cell, select
-from reconnect.lab.matrix.entries import CUTS, DEFAULT, ENTRIES, EXTRA, MOMENTS, Entry, named
+from reconnect.lab.matrix.entries import (
+    CUTS,
+    DEFAULT,
+    ENTRIES,
+    EXTRA,
+    MOMENTS,
+    TO_COME,
+    WORDED,
+    Entry,
+    named,
+)
 from reconnect.lab.matrix.fuzz import MOMENTS as RUNNING
 from reconnect.lab.matrix.fuzz import walk
 from reconnect.lab.stub.script import ANY, Rule, Script
@@ -18,6 +28,10 @@ def test_each_moment_is_rehearsed_and_cut() -> None:
     """Verify: every moment has its rehearsal and cuts; names are unique; what hangs is in the default a few times."""
     for moment in MOMENTS:
         names = [name for name in DEFAULT if name.endswith(f"@{moment}")]
+        if moment in WORDED:
+            assert names
+            assert not any(name.startswith(("rehearse", "cut")) for name in names)
+            continue
         assert f"rehearse@{moment}" in names
         assert any(name.startswith(("cut:GET_", "away")) for name in names)
     assert not set(DEFAULT) & set(EXTRA)
@@ -30,13 +44,14 @@ def test_each_moment_is_rehearsed_and_cut() -> None:
 
 def test_every_message_that_waits_for_an_answer_is_cut_in_half() -> None:
     """Verify: half answers only where there is one."""
-    halves = {name.split(":")[1].split("#")[0] for name in DEFAULT if ":half-reply@" in name}
+    halves = {name.split(":")[1].split("#")[0] for name in ENTRIES if ":half-reply@" in name}
     assert halves == {
         "GET_FEATURES",
         "GET_PROTOCOL_FEATURES",
         "GET_QUEUE_NUM",
         "GET_VRING_BASE",
         "SET_MEM_TABLE",
+        "SET_LOG_BASE",
     }
 
 
@@ -48,6 +63,24 @@ def test_the_script_of_an_entry() -> None:
     assert Entry("cut", rule, "set-link").script == Script.parse("SET_OWNER:after-read@0")
     assert Entry("lie", Rule("SET_OWNER", "nack", ANY), "quit").script == Script.parse("SET_OWNER#any:nack@0")
     assert Entry("rehearse", None, "reconnect").script == Script(hang_up=True)
+    assert Entry("cut", rule, "queues").script == Script((rule,), hang_up=True)
+    assert Entry("away", None, "unload").script == Script.parse("CONNECT:after-read@any", hang_up=True)
+
+
+def test_what_an_entry_must_show() -> None:
+    """Verify: one that is told not to reconnect is dead; QEMU ends where it is told to; all others recover."""
+    expected = {name: entry.expected for name, entry in ENTRIES.items()}
+    assert expected.pop("plug:reconnect=0@hot-plug") == "dead"
+    assert all(what == ("ends" if name.endswith("@quit") else "recovers") for name, what in expected.items())
+
+
+def test_what_is_to_come_is_in_no_gate() -> None:
+    """Verify: each pattern names an entry, which can be asked for by name and is not in the default matrix."""
+    for pattern in TO_COME:
+        found, unknown = named([pattern])
+        assert found
+        assert not unknown
+        assert not set(found) & set(DEFAULT)
 
 
 def test_words_name_entries() -> None:
@@ -78,6 +111,13 @@ def test_names_are_parsed(name: str) -> None:
         "cut:A:b@quit",
         "x@quit",
         "cut:@quit",
+        "plug:sideways@hot-plug",
+        "plug:default@reconnect",
+        "unplug@hot-plug",
+        "rehearse@hot-plug",
+        "cut:SET_OWNER:after-read@memory",
+        "dimm:3@reconnect",
+        "dead:crashed@reconnect",
     ],
 )
 def test_what_is_no_name(name: str) -> None:
@@ -91,6 +131,14 @@ def test_a_seed_is_a_walk() -> None:
     one, again, other = (list(islice(walk(seed), 200)) for seed in (1, 1, 2))
     assert one == again != other
     assert all(Entry.parse(entry.name) == entry for entry in one)
+
+
+def test_a_seed_is_drawn_where_none_is_given() -> None:
+    """Verify: the name has it, so that the walk can be taken again."""
+    ((name,), unknown) = named(["fuzz@reconnect"])
+    assert not unknown
+    assert Entry.parse(name).name == name != "fuzz@reconnect"
+    assert len({Entry.parse("fuzz@reconnect").name for _ in range(5)}) > 1
 
 
 def test_a_walk_cuts_what_the_moment_sends() -> None:

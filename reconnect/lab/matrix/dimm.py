@@ -1,0 +1,81 @@
+"""``dimm:N@memory``: memory that is hot-plugged goes again after the backend was restarted N times.
+
+QEMU keeps references to the guest's memory for its backend. One that is not dropped with the connection (REFERENCE
+B18) keeps the memory mapped for ever: ``object-del`` says that all is well, and QEMU still holds it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from reconnect.deadline import Deadline
+from reconnect.lab.failure import Broken, Wrong
+from reconnect.lab.matrix.attempt import MONITOR_SECONDS, STEADY, Attempt
+from reconnect.lab.qmp import Refused
+from reconnect.lab.stub.script import Script
+
+MEMORY, SLOT = "extra", "dimm"
+MIB = 128
+"""What Linux on x86 can take and give at a time (memory_block_size_bytes)."""
+
+GUEST_SECONDS = 60.0
+UNMAPPED_SECONDS = 10.0
+
+
+class Dimm(Attempt):
+    """An entry of this moment."""
+
+    def run(self) -> None:
+        """See :meth:`Attempt.run`."""
+        lane = self.lane
+        self._before()
+        self.mark = len(lane.backend.events.all)
+        small = self._guest_memory()
+        self._add_memory()
+        self._monitor("device_add", {"driver": "pc-dimm", "id": SLOT, "memdev": MEMORY})
+        lane.order("memory-above", small + MIB * 1024 * 3 // 4, deadline=Deadline(GUEST_SECONDS))
+        if not self._mapped():
+            raise Broken("QEMU has not mapped the memory that was plugged")
+        before = lane.forget_probes()
+        ready = 0.0
+        for number in range(self.entry.count):
+            mark = lane.backend.load(Script(hang_up=True), Deadline(MONITOR_SECONDS))
+            again = partial(lane.backend.events.of, "ready", mark)
+            ready = lane.bell.wait(again, Deadline(lane.options.recovery), f"restart {number + 1}", Wrong)[0]["t"]
+        self._steady()
+        self._measure(before, ready)
+        self._check_connections(self.entry.count)
+        self._monitor("device_del", {"id": SLOT})
+        lane.vm.event("DEVICE_DELETED", Deadline(GUEST_SECONDS), lambda data: data.get("device") == SLOT)
+        self._monitor("object-del", {"id": MEMORY})
+        deadline, what = Deadline(UNMAPPED_SECONDS), "QEMU to let go of the memory that was unplugged"
+        # The guest's probes ring the bell all the time.
+        lane.bell.wait(lambda: not self._mapped(), deadline, what, Wrong)
+        self._steady()
+        self._check_health()
+        self._check_rules()
+
+    def _add_memory(self) -> None:
+        size = MIB * 2**20
+        facts = {"mem-path": str(self.lane.vm.arguments.memory_dir), "share": True, "size": size}
+        kind = {"qom-type": "memory-backend-file", "id": MEMORY}
+        try:
+            self._monitor("object-add", {**kind, **facts})
+        except Refused:
+            # Before QEMU 5.0.
+            self._monitor("object-add", {**kind, "props": facts})
+
+    def _guest_memory(self) -> int:
+        """KiB."""
+        said = self.lane.order("memory", deadline=Deadline(MONITOR_SECONDS))
+        return int(said.split()[1])
+
+    def _mapped(self) -> bool:
+        """Whether QEMU has the memory mapped: it names the file after the object, and unlinks it."""
+        maps = Path(f"/proc/{self.lane.vm.process.pid}/maps").read_text(encoding="utf-8").splitlines()
+        return any("qemu_back_mem" in line and MEMORY in line for line in maps)
+
+    def _steady(self) -> None:
+        lane = self.lane
+        lane.wait_steady(STEADY, Deadline(lane.options.recovery), "probes to be answered", Wrong)

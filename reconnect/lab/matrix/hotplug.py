@@ -1,0 +1,222 @@
+"""The moment ``hot-plug``: a guest that started without a card gets one through QEMU's monitor, and loses it again.
+
+That is what ``virsh attach-device`` and ``detach-device`` do: ``chardev-add``, ``netdev_add``, ``device_add``;
+``device_del``, ``netdev_del``, ``chardev-remove``.
+
+``plug:WORD``:
+
+================  ===================================================================================================
+``default``       the chardev says nothing of ``reconnect``; the backend is killed and started again: recovers
+``reconnect=1``   the same with one second
+``reconnect=0``   the same with none: the network is dead, as it was asked for
+``absent``        no backend at ``netdev_add``: an error, in time; then there is one, and the same command works
+``closing``       the same with a backend that closes each connection
+``orphan``        chardevs without a backend, and without a netdev, come and go
+================  ===================================================================================================
+
+``unplug:WORD``, after which nothing may connect to the backend any more, and the same card can be plugged again:
+
+================  ===================================================================================================
+``connected``     with its backend there
+``away``          while QEMU tries to connect to a backend that was killed
+``closing``       while the backend closes each connection
+``silent``        while the backend accepts and says nothing
+``netdev-first``  the netdev goes before the card
+``queues=2``      connected, with two queue pairs
+================  ===================================================================================================
+"""
+
+from __future__ import annotations
+
+from reconnect.deadline import Deadline
+from reconnect.lab.failure import Wrong
+from reconnect.lab.faults import FAULTS
+from reconnect.lab.lines import tail_of
+from reconnect.lab.matrix.attempt import STEADY, Attempt, NotHere
+from reconnect.lab.matrix.entries import PLUG
+from reconnect.lab.qmp import Refused
+from reconnect.lab.stub.script import Script
+
+CHARDEV, NETDEV, CARD = "hot", "net", "card"
+GUEST_SECONDS = 60.0
+"""The guest has a part in it, both ways; while a backend is silent it gets just one second of each eleven."""
+
+LOST = 5
+DEAD_SECONDS = 5.0
+UNHEARD_SECONDS = 2.5
+"""Two attempts would be made in it, and a half."""
+
+ORPHANS = 20
+CLOSING = Script.parse("CONNECT:after-read@any", hang_up=True)
+SILENT = Script.parse("CONNECT:stall@any", hang_up=True)
+
+
+class HotPlug(Attempt):
+    """An entry of this moment. It leaves the guest without a card and the backend good."""
+
+    def run(self) -> None:
+        """See :meth:`Attempt.run`."""
+        lane, word = self.lane, self.entry.word
+        if lane.qemu_listens and word not in ("default", "connected", "netdev-first", "queues=2"):
+            raise NotHere("QEMU listens: there is nothing to reconnect, and no backend to wait for")
+        self.mark = len(lane.backend.events.all)
+        self._console, self._log = len(tail_of(lane.vm.arguments.console, 10**6)), len(tail_of(lane.vm.log, 10**6))
+        if self.entry.kind == PLUG:
+            {"absent": self._absent, "closing": self._useless, "orphan": self._orphans}.get(word, self._restart)()
+        else:
+            self._unplug_while(word)
+        self._check_health()
+        self._check_rules()
+
+    def _plug(self, pairs: int = 1, reconnect: int | None = None) -> None:
+        """Plug the card, and wait until the guest's probes are answered on it."""
+        self._add_chardev(reconnect=reconnect)
+        self._add_netdev(pairs)
+        self._add_card(pairs)
+
+    def _add_chardev(self, name: str = CHARDEV, reconnect: int | None = None) -> None:
+        place: dict[str, object] = {"type": "unix", "data": {"path": str(self.lane.socket)}}
+        options: dict[str, object] = {"server": self.lane.qemu_listens}
+        if self.lane.qemu_listens:
+            options["wait"] = False
+        if reconnect is not None:
+            options["reconnect"] = reconnect
+        backend = {"type": "socket", "data": {"addr": place, **options}}
+        self._monitor("chardev-add", {"id": name, "backend": backend})
+
+    def _add_netdev(self, pairs: int = 1) -> None:
+        queues = {"queues": pairs} if pairs > 1 else {}
+        self._monitor("netdev_add", {"type": "vhost-user", "id": NETDEV, "chardev": CHARDEV, **queues})
+
+    def _add_card(self, pairs: int = 1) -> None:
+        queues = {"mq": True, "vectors": 2 * pairs + 2} if pairs > 1 else {}
+        self._monitor("device_add", {"driver": "virtio-net-pci", "id": CARD, "netdev": NETDEV, "romfile": "", **queues})
+        self.lane.order("network", deadline=Deadline(GUEST_SECONDS))
+        self._steady()
+
+    def _unplug(self, netdev_first: bool = False) -> None:
+        lane = self.lane
+        lane.order("silence", deadline=Deadline(GUEST_SECONDS))
+        if netdev_first:
+            self._monitor("netdev_del", {"id": NETDEV})
+        self._monitor("device_del", {"id": CARD})
+        lane.vm.event("DEVICE_DELETED", Deadline(GUEST_SECONDS), lambda data: data.get("device") == CARD)
+        if not netdev_first:
+            self._monitor("netdev_del", {"id": NETDEV})
+        self._remove_chardev()
+
+    def _remove_chardev(self) -> None:
+        """Remove it where it still is: since QEMU 2.9 it goes with its netdev."""
+        chardevs = self._monitor("query-chardev", {})
+        if isinstance(chardevs, list) and any(chardev["label"] == CHARDEV for chardev in chardevs):
+            self._monitor("chardev-remove", {"id": CHARDEV})
+
+    def _restart(self) -> None:
+        """The backend is killed and started again under a hot-plugged card."""
+        lane, word = self.lane, self.entry.word
+        self._plug(reconnect=None if word == "default" else int(word[-1]))
+        self._crash()
+        deadline = Deadline(lane.options.recovery)
+        lane.bell.wait(lambda: lane.vm.record.unanswered_in_a_row() >= LOST, deadline, "probes to be lost", Wrong)
+        before = lane.forget_probes()
+        self._start()
+        if self.entry.expected == "dead":
+            lane.bell.pause(Deadline(DEAD_SECONDS))
+            if lane.vm.record.answered or self._connections():
+                raise Wrong("QEMU connected again though it was told not to")
+            self.probes_sent = self.probes_lost = len(lane.vm.record.sent)
+        else:
+            ready = self._wait(lambda: self._ready(0.0), deadline, "the rings to run again")
+            self._steady(forget=False)
+            self._measure(before, ready)
+            self._check_connections(1)
+        self._unplug()
+        self._unheard()
+
+    def _absent(self) -> None:
+        lane = self.lane
+        self._crash()
+        lane.socket.unlink()
+        self._must_be_refused()
+        self._start()
+        self._succeed()
+
+    def _useless(self) -> None:
+        lane = self.lane
+        self.mark = lane.backend.load(CLOSING, Deadline(GUEST_SECONDS))
+        self._must_be_refused()
+        self.mark = lane.backend.load(Script(), Deadline(GUEST_SECONDS))
+        self._succeed()
+
+    def _must_be_refused(self) -> None:
+        """Neither the one command nor the other may work, nor take long: the guest stands still meanwhile."""
+        try:
+            self._add_chardev(reconnect=1)
+            self._add_netdev()
+        except Refused:
+            return
+        raise Wrong("netdev_add told of no error though there was no good backend")
+
+    def _succeed(self) -> None:
+        """The same commands again, and all that follows."""
+        self._remove_chardev()
+        self._plug()
+        self._unplug()
+        self._unheard()
+
+    def _orphans(self) -> None:
+        self._crash()
+        # An id is taken until the attempt to connect, which runs beside, has ended: each has its own.
+        for number in range(ORPHANS):
+            name = f"{CHARDEV}-{number}"
+            self._add_chardev(name, reconnect=1)
+            self._monitor("chardev-remove", {"id": name})
+        self._start()
+        self._unheard()
+
+    def _unplug_while(self, word: str) -> None:
+        lane, pairs = self.lane, 2 if word == "queues=2" else 1
+        deadline = Deadline(GUEST_SECONDS + lane.options.recovery)
+        self._plug(pairs)
+        before = lane.held.fds
+        if word == "away":
+            self._crash()
+            self._wait_long(deadline)
+        elif word in ("closing", "silent"):
+            self.mark = lane.backend.load(CLOSING if word == "closing" else SILENT, deadline)
+            self._wait(self._connections, deadline, "QEMU to connect")
+        self._unplug(word == "netdev-first")
+        if word == "away":
+            self._start()
+        else:
+            self.mark = lane.backend.load(Script(hang_up=True), deadline)
+        self._unheard()
+        self._plug(pairs)
+        if lane.held.fds > before:
+            raise Wrong(f"QEMU has {lane.held.fds} descriptors with the card plugged again, {before} before")
+        self._unplug()
+        self._unheard()
+
+    def _crash(self) -> None:
+        self.lane.backend.inflict(FAULTS["crash"], Deadline(GUEST_SECONDS))
+
+    def _start(self) -> None:
+        """The backend is started again, and is good."""
+        lane = self.lane
+        lane.backend.start(Deadline(GUEST_SECONDS))
+        self.mark = 0
+
+    def _unheard(self) -> None:
+        """Nothing may be left that connects."""
+        lane = self.lane
+        made = len(lane.backend.events.of("connected"))
+        lane.bell.pause(Deadline(UNHEARD_SECONDS))
+        if not lane.qemu_listens and len(lane.backend.events.of("connected")) > made:
+            raise Wrong("something still connects to the backend: the netdev is gone")
+
+    def _steady(self, forget: bool = True) -> None:
+        lane = self.lane
+        if forget:
+            lane.forget_probes()
+        deadline = Deadline(GUEST_SECONDS)
+        self._wait(lambda: lane.vm.record.streak >= STEADY, deadline, "probes to be answered on the card")

@@ -1,0 +1,148 @@
+"""The moment ``migrate``: the guest is sent to a destination that takes all and forgets it, and then goes on here.
+
+Rules cut the connection at a message of the log's start or of the stop. ``dead:WORD@migrate`` needs no rule:
+
+=============  ======================================================================================================
+``crashed``    the backend dies, and ``migrate`` is asked for at once
+``absent``     the same when the guest has been told that its link is down
+``under-way``  the backend dies in the middle, and comes back: the migration may fail or be completed
+=============  ======================================================================================================
+
+A migration that is asked for without a backend must fail with an error; the guest goes on. When the backend is back
+the next one must be completed.
+"""
+
+from __future__ import annotations
+
+from reconnect.deadline import Deadline
+from reconnect.lab.failure import Wrong
+from reconnect.lab.faults import FAULTS
+from reconnect.lab.matrix.attempt import STEADY, Attempt, NotSent
+from reconnect.lab.matrix.entries import DEAD
+from reconnect.lab.probe.log import ProbeRecord
+from reconnect.lab.qmp import Refused
+
+NOWHERE = "exec:cat >/dev/null"
+COMPLETED, FAILED, CANCELLED = "completed", "failed", "cancelled"
+MIGRATION_SECONDS = 60.0
+SLOW, FAST = 2**20, 2**30
+"""Bytes in a second."""
+
+LOST = 5
+
+
+class Migrate(Attempt):
+    """An entry of this moment."""
+
+    def run(self) -> None:
+        """See :meth:`Attempt.run`."""
+        # Without it one would have to ask again and again how far it is.
+        events = [{"capability": "events", "state": True}]
+        self._monitor("migrate-set-capabilities", {"capabilities": events})
+        self._speed(FAST)
+        if self.entry.kind == DEAD:
+            self._before()
+            (self._under_way if self.entry.word == "under-way" else self._dead)()
+            self._check_health()
+        else:
+            self._disturb()
+        self._check_rules()
+
+    def _act(self) -> None:
+        ended, why = self._migrate()
+        rule = self.entry.rule
+        fired = self.lane.backend.events.of("fired", self.mark)
+        if rule is not None and not fired:
+            self._go_on(ended)
+            raise NotSent(f"QEMU does not send {rule.message} ({rule.occurrence}) in a migration")
+        needed = ended
+        if rule is None:
+            needed = COMPLETED
+        elif rule.message == "SET_LOG_BASE":
+            # Nobody keeps a log where its start was not answered: the destination would have old memory.
+            needed = FAILED
+        if ended != needed:
+            raise Wrong(f"the migration was {ended} where it should have been {needed} ({why})")
+        self._go_on(ended)
+
+    def _migrate(self) -> tuple[str, str]:
+        """Migrate; returns how that ended, and the error."""
+        try:
+            self._monitor("migrate", {"uri": NOWHERE})
+        except Refused as refused:
+            return FAILED, refused.what
+        return self._ended()
+
+    def _ended(self) -> tuple[str, str]:
+        final = (COMPLETED, FAILED, CANCELLED)
+        deadline = Deadline(MIGRATION_SECONDS)
+        ended = self.lane.vm.event("MIGRATION", deadline, lambda data: data.get("status") in final)
+        told = self._monitor("query-migrate", {})
+        return str(ended["status"]), str(told.get("error-desc", "")) if isinstance(told, dict) else ""
+
+    def _go_on(self, ended: str) -> None:
+        """Let the guest run: one that was sent away stands still, one that was not must not."""
+        status = self._status()
+        if ended == COMPLETED and status == "postmigrate":
+            self._monitor("cont", {})
+        elif status != "running":
+            raise Wrong(f"the migration was {ended}, and the guest is {status}")
+
+    def _speed(self, limit: int) -> None:
+        try:
+            self._monitor("migrate-set-parameters", {"max-bandwidth": limit})
+        except Refused:
+            # Before QEMU 2.8.
+            self._monitor("migrate_set_speed", {"value": limit})
+
+    def _dead(self) -> None:
+        lane = self.lane
+        deadline = Deadline(lane.options.recovery)
+        lane.backend.inflict(FAULTS["crash"], deadline)
+        if self.entry.word == "absent":
+            self._wait_long(deadline)
+        ended, why = self._migrate()
+        self._go_on(ended)
+        if ended != FAILED:
+            raise Wrong(f"a migration without a backend was {ended}")
+        if not why:
+            raise Wrong("a migration without a backend has failed, and QEMU does not say why")
+        self._back()
+        ended, why = self._migrate()
+        self._go_on(ended)
+        if ended != COMPLETED:
+            raise Wrong(f"the migration after the recovery was {ended}: {why}")
+        self._steady()
+
+    def _under_way(self) -> None:
+        lane = self.lane
+        deadline = Deadline(lane.options.recovery)
+        self.mark = len(lane.backend.events.all)
+        self._speed(SLOW)
+        self._monitor("migrate", {"uri": NOWHERE})
+        self._wait(lambda: lane.backend.events.of("reply", self.mark, name="SET_LOG_BASE"), deadline, "the log")
+        lane.backend.inflict(FAULTS["crash"], deadline)
+        self._back()
+        self._speed(FAST)
+        ended, _ = self._ended()
+        self._go_on(ended)
+        self._steady()
+
+    def _back(self) -> None:
+        """The backend is started again, and the guest's network comes back."""
+        lane = self.lane
+        deadline = Deadline(lane.options.recovery)
+        lane.bell.wait(lambda: lane.vm.record.unanswered_in_a_row() >= LOST, deadline, "probes to be lost", Wrong)
+        before = lane.forget_probes()
+        lane.backend.start(deadline)
+        self.mark = 0
+        ready = self._wait(lambda: self._ready(0.0), deadline, "the rings to run again")
+        self._steady()
+        self._measure(before, ready)
+
+    def _steady(self) -> ProbeRecord:
+        lane = self.lane
+        old = lane.forget_probes()
+        deadline = Deadline(lane.options.recovery)
+        self._wait(lambda: lane.vm.record.streak >= STEADY, deadline, "probes to be answered again")
+        return old

@@ -1,0 +1,26 @@
+"""The moment ``queues``: QEMU greets a backend that has come back, and the guest's card has two queue pairs.
+
+The guest has two processors, and its driver enables a pair for each. Its probe runs on the second one, so that each
+packet goes through the second pair: an answer shows that this pair works, and all four rings must be started.
+"""
+
+from __future__ import annotations
+
+from reconnect.lab.failure import Wrong
+from reconnect.lab.matrix.attempt import Attempt
+
+RINGS = {0, 1, 2, 3}
+
+
+class Queues(Attempt):
+    """An entry of this moment."""
+
+    def run(self) -> None:
+        """See :meth:`Attempt.run`."""
+        self._disturb()
+        events = self.lane.backend.events
+        last = events.of("connected", self.mark)[-1]["connection"]
+        started = {event["ring"] for event in events.of("ring", self.mark, connection=last)}
+        if started != RINGS:
+            raise Wrong(f"QEMU started the rings {sorted(started)} instead of all four")
+        self._check_rules()

@@ -1,0 +1,51 @@
+"""The host's end of the agent in the guest (``agent.sh``), which takes orders at the probe's serial port."""
+
+from __future__ import annotations
+
+import socket
+
+from reconnect.deadline import Deadline
+from reconnect.lab.bell import Bell
+from reconnect.lab.failure import Broken
+
+READY = 0
+"""The number of what the agent says first."""
+
+
+class Agent:
+    """The agent of one guest.
+
+    :param connection: the host's end of the serial port; it stays the caller's.
+    """
+
+    def __init__(self, connection: socket.socket, bell: Bell) -> None:
+        self._connection = connection
+        self._bell = bell
+        self._answers: dict[int, tuple[int, str]] = {}
+        self._asked = READY
+
+    def take(self, text: str) -> None:
+        """Take a line of the serial port; what is no answer is the probe's."""
+        words = text.split(" ", 3)
+        if len(words) >= 3 and words[0] == "r" and words[1].isdecimal() and words[2].isdecimal():
+            self._answers[int(words[1])] = (int(words[2]), words[3] if len(words) > 3 else "")
+
+    @property
+    def ready(self) -> bool:
+        """Whether it listens."""
+        return READY in self._answers
+
+    def ask(self, verb: str, *words: object, deadline: Deadline) -> str:
+        """Give an order, wait until it is carried out, and return what the agent said.
+
+        :raises Broken: it failed, or there was no answer in time.
+        """
+        order = " ".join([verb, *map(str, words)])
+        self._bell.wait(lambda: self.ready, deadline, "the guest's agent to listen")
+        self._asked += 1
+        number = self._asked
+        self._connection.sendall(f"{number} {order}\n".encode())
+        code, text = self._bell.wait(lambda: self._answers.get(number), deadline, f"the guest to carry out: {order}")
+        if code:
+            raise Broken(f"the guest could not carry out: {order} (exit code {code})")
+        return text
