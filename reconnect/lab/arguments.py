@@ -108,6 +108,14 @@ class QemuArguments:
         return " ".join(word for word in words if word)
 
 
+def pinned(pairs: int) -> str:
+    """The word of the kernel's command line that keeps the probe on the last of so many processors.
+
+    A guest sends on the queue pair of the processor that the sender runs on.
+    """
+    return f"reconnect.cpu={1 << pairs - 1:x}" if pairs > 1 else ""
+
+
 def escaped(path: Path) -> str:
     """A path in an option of QEMU's, where a comma would begin the next one."""
     return str(path).replace(",", ",,")

@@ -12,17 +12,21 @@ class Fault:
 
     :param name: as on the command line and in results.json.
     :param what: for people.
+    :param pairs: queue pairs of the card that it happens to. The guest then has as many processors, and its probe
+        runs on the last one: its packets go through the last pair.
     """
 
     name: str
     signal: signal.Signals
     what: str
+    pairs: int = 1
 
 
 FAULTS = {
     fault.name: fault
     for fault in (
         Fault("crash", signal.SIGKILL, "the process dies at once and leaves its socket behind"),
+        Fault("crash-mq", signal.SIGKILL, "the same under a card with two queue pairs", pairs=2),
         Fault("stop", signal.SIGTERM, "the process closes its ports and ends in order"),
     )
 }

@@ -64,6 +64,8 @@ class QemuFigures:
     rss_kib_before: int
     rss_kib_after: int
     cpu_percent_in_outage: float
+    threads_before: int = 0
+    threads_after: int = 0
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 
 from reconnect.deadline import Deadline
-from reconnect.lab.arguments import QemuArguments
+from reconnect.lab.arguments import QemuArguments, pinned
 from reconnect.lab.backends import Backend, Place
 from reconnect.lab.bell import Bell
 from reconnect.lab.binaries import Binaries
@@ -89,6 +89,7 @@ class _Usage:
     """What QEMU holds at one moment; ``cpu`` is the seconds of processor time so far."""
 
     fds: int
+    threads: int
     rss_kib: int
     cpu: float
     at: float
@@ -166,7 +167,7 @@ class _Trial:
         socket = checked(runtime / "vhost.sock")
         place = Place(socket, not self.scheme.qemu_listens, runtime, self.folder)
         deadline = Deadline(self.options.boot)
-        self.backend = stack.enter_context(BACKENDS[self.cell.backend](place, self.bell))
+        self.backend = stack.enter_context(BACKENDS[self.cell.backend](place, self.bell, self.fault.pairs))
         self.backend.start(deadline)
         stack.enter_context(self.bell.guarded(self.backend.check))
         arguments = self._arguments(runtime, socket)
@@ -291,7 +292,15 @@ class _Trial:
         start, end = usage.get("fault", before), usage.get("end of outage", before)
         seconds = end.at - start.at
         percent = 100 * (end.cpu - start.cpu) / seconds if seconds > 0 else 0.0
-        return QemuFigures(before.fds, after.fds, before.rss_kib, after.rss_kib, round(percent, 1))
+        return QemuFigures(
+            fds_before=before.fds,
+            fds_after=after.fds,
+            rss_kib_before=before.rss_kib,
+            rss_kib_after=after.rss_kib,
+            cpu_percent_in_outage=round(percent, 1),
+            threads_before=before.threads,
+            threads_after=after.threads,
+        )
 
     def _usage(self) -> _Usage:
         assert self.vm is not None
@@ -300,7 +309,8 @@ class _Trial:
             with process.oneshot():
                 times = process.cpu_times()
                 cpu = times.user + times.system
-                return _Usage(process.num_fds(), process.memory_info().rss // 1024, cpu, time.monotonic())
+                rss = process.memory_info().rss // 1024
+                return _Usage(process.num_fds(), process.num_threads(), rss, cpu, time.monotonic())
         except psutil.Error as error:
             self.vm.check_soon()
             raise Broken(f"QEMU's figures can't be read: {error}") from error
@@ -320,7 +330,9 @@ class _Trial:
             accel=options.accel,
             machine=options.machine,
             vectors=options.vectors,
-            append=options.append,
+            append=" ".join(word for word in (pinned(self.fault.pairs), options.append) if word),
+            queues=self.fault.pairs,
+            processors=self.fault.pairs,
             memory_dir=memory_folder(QemuArguments.memory_mib)
             if self.cell.through == QEMU
             else QemuArguments.memory_dir,

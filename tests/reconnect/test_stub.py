@@ -125,6 +125,19 @@ def test_a_hot_plugged_card(binaries: Binaries, guest: Guest, tmp_path: Path) ->
     assert results["plug:reconnect=0@hot-plug"].expected == "dead"
 
 
+def test_a_card_with_two_queue_pairs(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
+    """Steps: the ordinary cell with a crash and two pairs, with DPDK.
+
+    Verify: recovered through one connection; DPDK has started all four rings again.
+    """
+    cell = Cell("default", "testpmd", "crash-mq")
+    result = run_cell(cell, binaries, guest, tmp_path / cell.name, Options())
+    assert (result.verdict, result.why, result.connections) == ("pass", "", 1)
+    log = (tmp_path / cell.name / "testpmd-2.log").read_text("utf-8")
+    for ring in range(4):
+        assert f"vring kick idx:{ring}" in log
+
+
 def test_the_guest_does_its_part(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
     """Steps: the driver is unloaded and loaded; two queue pairs; a migration; memory that is plugged and unplugged.
 

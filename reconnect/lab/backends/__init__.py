@@ -44,13 +44,16 @@ class Backend(abc.ABC):
     """One switch with one vhost-user port. It can be started again after it has ended: each time an *incarnation*.
 
     As a context manager it is ended on leaving, whatever state it is in.
+
+    :param pairs: queue pairs of the port.
     """
 
     name: str
 
-    def __init__(self, place: Place, bell: Bell) -> None:
+    def __init__(self, place: Place, bell: Bell, pairs: int = 1) -> None:
         self.place = place
         self.bell = bell
+        self.pairs = pairs
 
     @classmethod
     @abc.abstractmethod

@@ -80,15 +80,13 @@ class _Incarnation:
 class Stub(Backend):
     """The stub.
 
-    :param pairs: queue pairs.
     :param extra: see :class:`StubArguments`.
     """
 
     name = "stub"
 
     def __init__(self, place: Place, bell: Bell, pairs: int = 1, extra: tuple[str, ...] = ()) -> None:
-        super().__init__(place, bell)
-        self._pairs = pairs
+        super().__init__(place, bell, pairs)
         self._extra = extra
         self._incarnations: list[_Incarnation] = []
         self._script = place.scratch / "script.json"
@@ -112,7 +110,7 @@ class Stub(Backend):
         if self.place.listens:
             self.place.remove_stale_socket()
         number = len(self._incarnations) + 1
-        arguments = StubArguments(self.place.socket, not self.place.listens, self._script, self._pairs, self._extra)
+        arguments = StubArguments(self.place.socket, not self.place.listens, self._script, self.pairs, self._extra)
         child = Child("the stub", arguments.argv(), self.bell, subprocess.PIPE, {"PYTHONPATH": str(ROOT)})
         seen = Events()
         log = self.place.logs / f"stub-{number}.log"

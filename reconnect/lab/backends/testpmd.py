@@ -44,6 +44,7 @@ class TestpmdArguments:
     :param client: testpmd connects to QEMU instead of listening.
     :param prefix: names its files in the runtime directory.
     :param processors: those that its two threads (control, and a forwarder that polls) may run on.
+    :param pairs: queue pairs.
     :param extra: more words for the application's part, for experiments.
     """
 
@@ -54,11 +55,12 @@ class TestpmdArguments:
     client: bool
     prefix: str
     processors: tuple[int, ...]
+    pairs: int = 1
     extra: tuple[str, ...] = ()
 
     def argv(self) -> list[str]:
         """The whole command."""
-        vdev = f"net_vhost0,iface={self.socket},queues=1,client={int(self.client)}"
+        vdev = f"net_vhost0,iface={self.socket},queues={self.pairs},client={int(self.client)}"
         # Two threads wherever we may run ourselves. Left alone, DPDK wants a processor of its own for each, numbered
         # below 128: it would not start in a container with one.
         threads = f"(0-1)@({','.join(map(str, self.processors))})"
@@ -67,6 +69,7 @@ class TestpmdArguments:
             *("--lcores", threads),
             *("--no-huge", "-m", "256", "--no-pci", "--file-prefix", self.prefix, "--vdev", vdev),
             "--",
+            *([f"--rxq={self.pairs}", f"--txq={self.pairs}"] if self.pairs > 1 else []),
             *("--forward-mode=icmpecho", "--auto-start", "--total-num-mbufs=4096", "--no-mlockall", "--nb-cores=1"),
             # Without it testpmd ends when its input does. The statistics themselves are not wanted.
             "--stats-period=86400",
@@ -90,8 +93,8 @@ class Testpmd(Backend):
     __test__ = False
     name = "testpmd"
 
-    def __init__(self, place: Place, bell: Bell, extra: tuple[str, ...] = ()) -> None:
-        super().__init__(place, bell)
+    def __init__(self, place: Place, bell: Bell, pairs: int = 1, extra: tuple[str, ...] = ()) -> None:
+        super().__init__(place, bell, pairs)
         self._extra = extra
         self._incarnations: list[_Incarnation] = []
 
@@ -129,6 +132,7 @@ class Testpmd(Backend):
             client=not self.place.listens,
             prefix=f"lab{number}",
             processors=tuple(sorted(os.sched_getaffinity(0))),
+            pairs=self.pairs,
             extra=self._extra,
         )
         # DPDK takes the first for root and for systemd's services, the second for everybody else.

@@ -41,6 +41,7 @@ class Domain:
             "type": "kvm" if machine.accel == "kvm" else "qemu",
             "name": DOMAIN,
             "memory_mib": machine.memory_mib,
+            "processors": machine.processors,
             "machine": machine.machine,
             "kernel": machine.guest.kernel,
             "initrd": machine.guest.initramfs,
@@ -62,7 +63,9 @@ class Domain:
         scheme = self.scheme
         reconnect = "" if scheme.reconnect is None else f"<reconnect enabled='yes' timeout='{scheme.reconnect}'/>"
         mode = "server" if scheme.qemu_listens else "client"
-        values = {"socket": quoted(self.machine.vhost), "mode": mode, "reconnect": reconnect}
+        queues = self.machine.queues
+        driver = f"<driver queues='{queues}'/>" if queues > 1 else ""
+        values = {"socket": quoted(self.machine.vhost), "mode": mode, "reconnect": reconnect, "driver": driver}
         return _filled("interface.xml", values)
 
     def _arguments(self) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from reconnect.deadline import Deadline
-from reconnect.lab.arguments import QemuArguments
+from reconnect.lab.arguments import QemuArguments, pinned
 from reconnect.lab.backends import Place
 from reconnect.lab.backends.stub import Stub
 from reconnect.lab.bell import Bell
@@ -66,7 +66,7 @@ SHAPES = {
     "startup": Shape(paused=True),
     "hot-plug": Shape(card=False),
     # The driver enables a pair for each processor, and sends on that of the processor which the sender runs on.
-    "queues": Shape(queues=2, append="reconnect.cpu=2"),
+    "queues": Shape(queues=2, append=pinned(2)),
     # What the kernel makes of its own use of hot-plugged memory it never gives back: keep it to what can be moved.
     "memory": Shape(slots=1, append="memhp_default_state=online_movable"),
 }

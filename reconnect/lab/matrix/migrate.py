@@ -17,7 +17,7 @@ from __future__ import annotations
 from reconnect.deadline import Deadline
 from reconnect.lab.failure import Wrong
 from reconnect.lab.faults import FAULTS
-from reconnect.lab.matrix.attempt import STEADY, Attempt, NotSent
+from reconnect.lab.matrix.attempt import MONITOR_SECONDS, STEADY, Attempt, NotSent
 from reconnect.lab.matrix.entries import DEAD
 from reconnect.lab.probe.log import ProbeRecord
 from reconnect.lab.qmp import Refused
@@ -29,6 +29,7 @@ SLOW, FAST = 2**20, 2**30
 """Bytes in a second."""
 
 LOST = 5
+LOOK_SECONDS = 0.05
 
 
 class Migrate(Attempt):
@@ -82,7 +83,10 @@ class Migrate(Attempt):
 
     def _go_on(self, ended: str) -> None:
         """Let the guest run: one that was sent away stands still, one that was not must not."""
-        status = self._status()
+        deadline = Deadline(MONITOR_SECONDS)
+        # QEMU tells of the end of a migration before it has come to its end, and of that not at all.
+        while (status := self._status()) == "finish-migrate" and not deadline.passed:
+            self.lane.bell.pause(Deadline(LOOK_SECONDS))
         if ended == COMPLETED and status == "postmigrate":
             self._monitor("cont", {})
         elif status != "running":

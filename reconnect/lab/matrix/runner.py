@@ -157,4 +157,12 @@ class _Runner:
 def _figures(before: Held | None, after: Held | None) -> QemuFigures | None:
     if before is None or after is None:
         return None
-    return QemuFigures(before.fds, after.fds, before.rss_kib, after.rss_kib, 0.0)
+    return QemuFigures(
+        fds_before=before.fds,
+        fds_after=after.fds,
+        rss_kib_before=before.rss_kib,
+        rss_kib_after=after.rss_kib,
+        cpu_percent_in_outage=0.0,
+        threads_before=before.threads,
+        threads_after=after.threads,
+    )

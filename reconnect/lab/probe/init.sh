@@ -4,7 +4,7 @@
 #   reconnect.peer=ADDRESS reconnect.interval=MICROSECONDS reconnect.neighbour=MAC|arp
 #   reconnect.hotplug=1  the network card comes later: say so ("w") where the probe will speak, and wait for it
 #   reconnect.agent=1   stay and take orders (see the agent); a card may then come later
-#   reconnect.cpu=MASK  with the agent: the probe's processors, as taskset has them
+#   reconnect.cpu=MASK  the probe's processors, as taskset has them
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
 /bin/busybox mount -t devtmpfs dev /dev
@@ -16,7 +16,6 @@ done
 
 peer='' interval='' neighbour='' hotplug='' agent='' cpu=''
 for word in $(/bin/busybox cat /proc/cmdline); do
-    # shellcheck disable=SC2034 # some are the agent's
     case $word in
         reconnect.peer=*) peer=${word#*=} ;;
         reconnect.interval=*) interval=${word#*=} ;;
@@ -50,4 +49,5 @@ fi
 /bin/busybox ip addr add 192.0.2.2/24 dev eth0
 /bin/busybox ip link set eth0 up
 echo "init: probing $peer every $interval us, neighbour $neighbour"
+[ -z "$cpu" ] || /bin/busybox taskset -p "$cpu" $$ >/dev/null
 exec /bin/probe /dev/ttyS1 eth0 "$peer" "$interval" "$neighbour"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.lab.arguments import QemuArguments
+from reconnect.lab.arguments import QemuArguments, pinned
 from reconnect.lab.backends.testpmd import TestpmdArguments
 from reconnect.lab.binaries import Binaries, Qemu
 from reconnect.lab.guest import Guest
@@ -90,11 +90,25 @@ def test_a_comma_in_a_path_does_not_begin_an_option() -> None:
 @pytest.mark.parametrize(("client", "word"), [(False, "client=0"), (True, "client=1")])
 def test_testpmd_listens_or_connects(client: bool, word: str) -> None:
     """Verify: the port's side is in the device's options, further words come last."""
-    argv = TestpmdArguments("dpdk-testpmd", Path("/r/vhost"), client, "lab1", (3, 140), ("--x",)).argv()
+    argv = TestpmdArguments("dpdk-testpmd", Path("/r/vhost"), client, "lab1", (3, 140), extra=("--x",)).argv()
     assert f"net_vhost0,iface=/r/vhost,queues=1,{word}" in argv
     assert argv[-1] == "--x"
     assert argv[argv.index("--lcores") + 1] == "(0-1)@(3,140)"
     assert argv.index("--no-huge") < argv.index("--") < argv.index("--forward-mode=icmpecho")
+
+
+def test_testpmd_has_as_many_queues_as_the_card() -> None:
+    """Verify: in the device's options and in the application's; one pair is the default and says nothing."""
+    argv = TestpmdArguments("dpdk-testpmd", Path("/r/vhost"), True, "lab1", (0,), pairs=2).argv()
+    assert "net_vhost0,iface=/r/vhost,queues=2,client=1" in argv
+    assert argv.index("--") < argv.index("--rxq=2") < argv.index("--txq=2")
+    alone = TestpmdArguments("dpdk-testpmd", Path("/r/vhost"), True, "lab1", (0,)).argv()
+    assert not [word for word in alone if word.startswith(("--rxq", "--txq"))]
+
+
+def test_the_probe_runs_on_the_last_processor() -> None:
+    """Verify: a mask as taskset has it; nothing for one."""
+    assert [pinned(pairs) for pairs in (1, 2, 5)] == ["", "reconnect.cpu=2", "reconnect.cpu=10"]
 
 
 def test_a_card_of_many_queues_has_its_vectors() -> None:

@@ -45,7 +45,7 @@ def test_lists_multiply() -> None:
 
 def test_all_is_all() -> None:
     """Verify: all stands for everything that is known."""
-    assert {cell.fault for cell in select("baseline", faults="all")} == {"crash", "stop"}
+    assert {cell.fault for cell in select("baseline", faults="all")} == {"crash", "crash-mq", "stop"}
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_a_backend_that_does_not_start_says_why(place: Place) -> None:
     """
     deadline = Deadline(60)
     with (
-        Testpmd(place, Bell(), ("--no-such-option",)) as backend,
+        Testpmd(place, Bell(), extra=("--no-such-option",)) as backend,
         pytest.raises(Broken, match="unrecognized option '--no-such-option'") as caught,
     ):
         backend.start(deadline)

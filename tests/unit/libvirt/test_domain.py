@@ -50,6 +50,17 @@ def test_each_scheme_has_its_interface(scheme: str, mode: str, reconnect: dict[s
     assert ElementTree.tostring(alone).split() == ElementTree.tostring(interface).split()
 
 
+def test_a_card_of_many_queues() -> None:
+    """Verify: a processor and a queue for each pair; one pair says nothing of queues."""
+    root = parsed("explicit", machine=replace(MACHINE, queues=2, processors=2))
+    assert root.findtext("vcpu") == "2"
+    driver = root.find("devices/interface/driver")
+    assert driver is not None
+    assert driver.attrib == {"queues": "2"}
+    assert parsed("explicit").findtext("vcpu") == "1"
+    assert parsed("explicit").find("devices/interface/driver") is None
+
+
 def test_the_guest_is_the_one_that_the_lab_starts_itself() -> None:
     """Verify: kernel, its words, memory, serial ports; a card that comes later is announced to the guest."""
     root = parsed("explicit")
