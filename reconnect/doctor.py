@@ -13,6 +13,7 @@ from pathlib import Path
 from reconnect import packages, sockets
 from reconnect.apt import ETC
 from reconnect.errors import ReconnectError
+from reconnect.lab.libvirt import places
 from reconnect.workspace import Workspace
 
 OK = "ok"
@@ -38,7 +39,7 @@ class Finding:
 
 def examine(workspace: Workspace) -> list[Finding]:
     """Look at everything that a run needs."""
-    return [*_packages(workspace), *_machine(workspace), *_privileges(), *_network(workspace)]
+    return [*_packages(workspace), *_machine(workspace), *_libvirt(workspace), *_privileges(), *_network(workspace)]
 
 
 def _packages(workspace: Workspace) -> Iterator[Finding]:
@@ -69,6 +70,15 @@ def _machine(workspace: Workspace) -> Iterator[Finding]:
         yield Finding("unix sockets", OK, f"below {tempfile.gettempdir()}")
     except ReconnectError as error:
         yield Finding("unix sockets", BAD, error.why, error.hint)
+
+
+def _libvirt(workspace: Workspace) -> Iterator[Finding]:
+    try:
+        places.require()
+        places.require_short(Path(tempfile.gettempdir()) / "reconnect-12345678", workspace.state)
+        yield Finding("libvirt", OK, f"a {places.driver()}'s libvirtd can be run")
+    except ReconnectError as error:
+        yield Finding("libvirt", BAD, error.what, error.hint)
 
 
 def _privileges() -> Iterator[Finding]:

@@ -58,15 +58,16 @@ def test_every_scheme_shows_what_it_has_to(
     """The proof.
 
     Steps: test-reconnect for the whole stack, everything built that isn't.
-    Verify: exit code 0; baseline is dead, the other three recover, with figures; the table says the same.
+    Verify: exit code 0; baseline is dead, the other four recover, with figures; the table says the same.
     """
-    missing = reachable(workspace, configuration.component(configuration.stack(stack).qemu))
+    components = map(configuration.component, configuration.stack(stack).components)
+    missing = "\n".join(filter(None, (reachable(workspace, component) for component in components)))
     if missing and stack != "debian-12":
         pytest.skip(f"the sources of {stack} can't be had here: {missing.splitlines()[0]}")
     done = _inv(workspace, environment, "test-reconnect", "--stack", stack)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"stack {stack}: named on the command line" in done.stdout
-    assert "4 passed, 0 failed, 0 skipped, 0 blocked" in done.stdout
+    assert "5 passed, 0 failed, 0 skipped, 0 blocked" in done.stdout
     result = load(workspace.results / "latest")
     assert result.stack.name == stack
     assert {cell.scheme: cell.expected for cell in result.cells} == {s.name: s.expected for s in SCHEMES.values()}
@@ -74,6 +75,8 @@ def test_every_scheme_shows_what_it_has_to(
         assert cell.verdict == "pass"
         assert (cell.recovery_ms is None) == (cell.scheme == "baseline")
         assert cell.connections == (0 if cell.scheme == "baseline" else 1)
+        assert cell.through == ("libvirt" if cell.scheme == "policy" else "qemu")
+    assert set(result.stack.components) == {"qemu", "libvirt"}
     assert (workspace.results / "latest" / "junit.xml").is_file()
 
 
@@ -87,6 +90,8 @@ def test_every_scheme_shows_what_it_has_to(
         (["--neighbour", "apr"], "unknown neighbour 'apr' in --neighbour\n  do : did you mean 'arp'?"),
         (["--accel", "kwm"], "unknown accelerator 'kwm'"),
         (["--repeat", "0"], "--repeat 0: at least 1"),
+        (["--through", "virsh"], "unknown through 'virsh' in --through"),
+        (["--scheme", "policy", "--through", "qemu"], "the scheme policy can't be had through qemu"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -17,7 +17,7 @@ from reconnect.lab.binaries import Libvirt
 from reconnect.lab.child import Child
 from reconnect.lab.failure import Broken
 from reconnect.lab.libvirt import keeper
-from reconnect.lab.libvirt.places import Places, places
+from reconnect.lab.libvirt.places import HOME, Places, places
 from reconnect.lab.libvirt.virsh import Virsh
 from reconnect.lab.lines import Line, LineReader, tail_of
 from reconnect.lab.stages import SocketWatch
@@ -101,7 +101,7 @@ class Libvirtd:
             conf = self._configure()
             watch = SocketWatch(self.places.socket, self._bell)
             stack.callback(watch.close)
-            argv = [str(self.libvirt.daemon), "--config", str(conf), "--pid-file", str(self._runtime / "v" / "pid")]
+            argv = [str(self.libvirt.daemon), "--config", str(conf), "--pid-file", str(self._runtime / HOME / "pid")]
             env = {**self.places.env, "LC_ALL": "C.UTF-8", "PATH": self._search_path()}
             self._child = Child(
                 "libvirtd",
@@ -173,7 +173,7 @@ class Libvirtd:
         text = self._settings.text() + (HERE / "qemu.conf").read_text(encoding="utf-8")
         (self.places.config / "qemu.conf").write_text(text, encoding="utf-8")
         (self._folder / "qemu.conf").write_text(text, encoding="utf-8")
-        conf = self._runtime / "v" / "libvirtd.conf"
+        conf = self._runtime / HOME / "libvirtd.conf"
         own = Settings({"unix_sock_dir": str(self.places.sockets), "log_outputs": f"1:file:{self.log}"})
         conf.write_text((HERE / "libvirtd.conf").read_text(encoding="utf-8") + own.text(), encoding="utf-8")
         return conf

@@ -21,9 +21,13 @@ from reconnect.deadline import Deadline
 from reconnect.errors import MachineError
 from reconnect.sockets import SUN_PATH_BYTES
 
+SYSTEM, SESSION = "system", "session"
+HOME = "v"
+"""libvirtd's folder in the runtime directory."""
+
 DOMAIN = "guest"
-MONITOR = f"lib/domain-1-{DOMAIN}/monitor.sock"
-"""QEMU's monitor below the driver's folder; the number counts the domains that this libvirtd has started."""
+MONITOR = f"domain-1-{DOMAIN}/monitor.sock"
+"""QEMU's monitor in the driver's folder; the number counts the domains that this libvirtd has started."""
 
 LOCK_SAMPLE_SECONDS = 0.05
 
@@ -56,6 +60,31 @@ class Places:
         return f"qemu+unix:///{self.driver}?socket={self.socket}"
 
 
+def driver() -> str:
+    """Which of libvirtd's drivers this user gets."""
+    return SYSTEM if os.geteuid() == 0 else SESSION
+
+
+def require_short(runtime: Path, state: Path) -> None:
+    """Refuse folders below which QEMU's monitor, the deepest of libvirtd's sockets, can't be bound.
+
+    :raises MachineError: names the path, its length, and what to do.
+    """
+    if driver() == SYSTEM:
+        socket = state / "lib/libvirt/qemu" / MONITOR
+        hint = "put the checkout into a folder with a shorter path, or run as an ordinary user"
+    else:
+        socket = runtime / HOME / "config/libvirt/qemu/lib" / MONITOR
+        hint = "set TMPDIR to a short directory, for example TMPDIR=/tmp"
+    size = len(str(socket).encode())
+    if size > SUN_PATH_BYTES:
+        raise MachineError(
+            f"libvirtd's path {socket} is too long for a unix socket",
+            why=f"it has {size} bytes; the kernel takes {SUN_PATH_BYTES}",
+            hint=hint,
+        )
+
+
 def require() -> None:
     """Refuse a user whom libvirt does not take.
 
@@ -79,8 +108,8 @@ def places(runtime: Path, state: Path, deadline: Deadline) -> Iterator[Places]:
     :param deadline: for another libvirtd of root's in this checkout to end.
     :raises MachineError: it did not, or the paths are too long for sockets.
     """
-    root = os.geteuid() == 0
-    home = runtime / "v"
+    home = runtime / HOME
+    require_short(runtime, state)
     for name in ("config/libvirt", "etc/libvirt", "cache", "data", "run", "s"):
         (home / name).mkdir(parents=True)
     home.chmod(0o700)
@@ -92,16 +121,11 @@ def places(runtime: Path, state: Path, deadline: Deadline) -> Iterator[Places]:
         "XDG_DATA_HOME": str(home / "data"),
         "XDG_RUNTIME_DIR": str(home / "run"),
     }
-    if not root:
-        _require_short(home / "config/libvirt/qemu" / MONITOR, "set TMPDIR to a short directory, for example /tmp")
-        yield Places("session", home / "config/libvirt", home / "s", home / "cache/libvirt/qemu/log", env)
+    if driver() == SESSION:
+        yield Places(SESSION, home / "config/libvirt", home / "s", home / "cache/libvirt/qemu/log", env)
         return
-    _require_short(
-        state / "lib/libvirt/qemu" / MONITOR.removeprefix("lib/"),
-        "put the checkout into a folder with a shorter path, or run as an ordinary user",
-    )
     with _linked(state, home, deadline):
-        yield Places("system", home / "etc/libvirt", home / "s", home / "log/libvirt/qemu", env)
+        yield Places(SYSTEM, home / "etc/libvirt", home / "s", home / "log/libvirt/qemu", env)
 
 
 @contextmanager
@@ -132,13 +156,3 @@ def _locked(fd: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _require_short(socket: Path, hint: str) -> None:
-    size = len(str(socket).encode())
-    if size > SUN_PATH_BYTES:
-        raise MachineError(
-            f"libvirtd's path {socket} is too long for a unix socket",
-            why=f"it has {size} bytes; the kernel takes {SUN_PATH_BYTES}",
-            hint=hint,
-        )
