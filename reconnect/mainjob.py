@@ -62,7 +62,7 @@ def run(workspace: Workspace, config: Config, wish: Wish) -> RunResult:
     for name in {cell.backend for cell in cells}:
         selection.BACKENDS[name].require()
     if any(cell.through != QEMU for cell in cells):
-        libvirt_places.require()
+        libvirt_places.require(workspace.state)
     roles = ("qemu",) if all(cell.through == QEMU for cell in cells) else ("qemu", "libvirt")
     choice = choose(workspace, config, wish.stack)
     say(f"stack {choice.stack.name}: {choice.why}")

@@ -48,8 +48,8 @@ def run_cells(
     check_accelerator(options.accel)
     for name in {cell.backend for cell in cells}:
         BACKENDS[name].require()
-    if any(cell.through != QEMU for cell in cells):
-        libvirt_places.require()
+    if binaries.libvirt and any(cell.through != QEMU for cell in cells):
+        libvirt_places.require(binaries.libvirt.state)
     out_dir.mkdir(parents=True, exist_ok=True)
     result = RunResult(
         run=out_dir.name,

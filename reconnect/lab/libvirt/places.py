@@ -12,6 +12,7 @@ import fcntl
 import os
 import pwd
 import select
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from reconnect.deadline import Deadline
 from reconnect.errors import MachineError
+from reconnect.lab.rundir import PREFIX
 from reconnect.sockets import SUN_PATH_BYTES
 
 SYSTEM, SESSION = "system", "session"
@@ -85,9 +87,10 @@ def require_short(runtime: Path, state: Path) -> None:
         )
 
 
-def require() -> None:
-    """Refuse a user whom libvirt does not take.
+def require(state: Path) -> None:
+    """Refuse a user whom libvirt does not take, and folders that it can't use.
 
+    :param state: the folder that is compiled into libvirtd.
     :raises MachineError: names what is missing and what to do.
     """
     try:
@@ -98,6 +101,7 @@ def require() -> None:
             why="virsh and libvirtd look up the name of their user; a container may run with any number for one",
             hint="run as a user that has a name, or leave out what goes through libvirt: --through qemu",
         ) from error
+    require_short(Path(tempfile.gettempdir()) / f"{PREFIX}12345678", state)
 
 
 @contextmanager
