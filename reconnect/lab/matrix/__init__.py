@@ -38,6 +38,6 @@ Some stories have no rule, but a word: ``plug:WORD@hot-plug`` and ``unplug:WORD@
 (:mod:`reconnect.lab.matrix.hotplug`), ``dead:WORD@migrate``, and ``dimm:N@memory``
 (:mod:`reconnect.lab.matrix.dimm`).
 
-``--fault matrix`` stands for the default set; what no QEMU does yet is only run by name. One booted guest serves many
+``--fault matrix`` stands for the default set; what takes long is only run by name. One booted guest serves many
 entries of its moment; after one that failed there is a new one.
 """

@@ -15,11 +15,9 @@ from typing import TypeVar
 from reconnect.deadline import Deadline
 from reconnect.lab.failure import Broken, CellFailure, Wrong
 from reconnect.lab.lines import tail_of
-from reconnect.lab.matrix import fuzz
 from reconnect.lab.matrix.entries import (
     AWAY,
     CUT_SOMEWHERE,
-    FUZZ,
     GONE,
     GREETED,
     HANG,
@@ -111,8 +109,6 @@ class Attempt:
             self._quit()
         elif self.entry.kind == MANY:
             self._many()
-        elif self.entry.kind == FUZZ:
-            self._fuzz()
         else:
             self._disturb()
         self._check_rules()
@@ -232,25 +228,6 @@ class Attempt:
         ]
         if grown:
             raise Wrong(f"QEMU grew in {self.entry.count} restarts: {', '.join(grown)}")
-
-    def _fuzz(self) -> None:
-        """The walk of a seed."""
-        deadline = Deadline(fuzz.SECONDS)
-        steps = fuzz.walk(self.entry.count)
-        number = 0
-        while not deadline.passed:
-            number, step = number + 1, next(steps)
-            try:
-                self._step(step).run()
-            except NotSent:
-                continue
-            except CellFailure as failure:
-                where = f"step {number} of seed {self.entry.count}, {step.name}"
-                raise type(failure)(f"{where}: {failure.what}", failure.details) from failure
-
-    def _step(self, entry: Entry) -> Attempt:
-        """A step of a walk."""
-        return Attempt(entry, self.lane)
 
     def _disturb(self) -> None:
         """All the other moments."""

@@ -11,7 +11,10 @@ from reconnect.lab.stub.script import CLOSING, Rule
 SECONDS = 300.0
 """How long one seed is followed."""
 
-MOMENTS = ("reconnect", "set-link", "stop-cont")
+MOMENTS = ("reconnect", "set-link", "stop-cont", "unload", "migrate")
+TABLED = ("reconnect", "set-link", "stop-cont", "reboot")
+"""At these the backend may also refuse the memory table."""
+
 REBOOT_SHARE = 0.04
 """A reboot takes as long as five of the others."""
 
@@ -21,7 +24,7 @@ def walk(seed: int) -> Iterator[Entry]:
     dice = random.Random(seed)
     while True:
         moment = "reboot" if dice.random() < REBOOT_SHARE else dice.choice(MOMENTS)
-        if dice.random() < 0.1:
+        if moment in TABLED and dice.random() < 0.1:
             yield Entry(GONE, Rule.parse(dice.choice(TABLE)), moment)
         else:
             yield Entry(CUT, Rule.parse(f"{dice.choice(CUTS[moment])}:{dice.choice(CLOSING)}"), moment)

@@ -14,25 +14,12 @@ from reconnect.lab.failure import Broken, CellFailure
 from reconnect.lab.guest import Guest
 from reconnect.lab.lines import tail_of
 from reconnect.lab.matrix.attempt import STEADY, Attempt
-from reconnect.lab.matrix.dimm import Dimm
 from reconnect.lab.matrix.entries import FRESH, FUZZ, Entry
-from reconnect.lab.matrix.hotplug import HotPlug
+from reconnect.lab.matrix.kinds import attempt_for
 from reconnect.lab.matrix.lane import SHAPES, Held, Lane, Shape
-from reconnect.lab.matrix.migrate import Migrate
-from reconnect.lab.matrix.queues import Queues
-from reconnect.lab.matrix.unload import Unload
 from reconnect.lab.results import CellResult, QemuFigures
 from reconnect.lab.scenario import FAILURE, Options
 from reconnect.lab.schemes import SCHEMES
-
-ATTEMPTS: dict[str, type[Attempt]] = {
-    "hot-plug": HotPlug,
-    "memory": Dimm,
-    "migrate": Migrate,
-    "queues": Queues,
-    "unload": Unload,
-}
-"""By moment, where it takes more than a rule."""
 
 
 def run_matrix(
@@ -80,7 +67,7 @@ class _Runner:
         verdict, why = "fail", ""
         try:
             lane = self._lane_for(entry)
-            attempt = ATTEMPTS.get(entry.moment, Attempt)(entry, lane)
+            attempt = attempt_for(entry, lane)
             before = lane.held if entry.moment not in FRESH else None
             attempt.run()
             after = lane.held if entry.moment not in FRESH else None
