@@ -86,17 +86,11 @@ LIES = {
     # A refused memory table is not the end either, though it comes when the greeting is over (REFERENCE B14).
     "reconnect": (*GREETING_LIES, *TABLE),
     "set-link": ("GET_VRING_BASE:wrong-request", "GET_VRING_BASE:wrong-size", *TABLE[:1]),
-}
-
-# One that refuses to work, or is stuck, until it is killed and started again.
-GONES = {
-    "reconnect": (
-        *TABLE,
-        *("CONNECT:stall", "GET_FEATURES:stall", "GET_QUEUE_NUM:truncate", "SET_MEM_TABLE:stall"),
-    ),
-    "set-link": TABLE[:1],
     "stop-cont": TABLE[:1],
 }
+
+# One that is stuck until it is killed and started again, before QEMU's patience ends.
+GONES = {"reconnect": ("CONNECT:stall", "GET_FEATURES:stall", "GET_QUEUE_NUM:truncate", "SET_MEM_TABLE:stall")}
 
 # One that is no good for a while, on each connection: QEMU must try again at its interval, and not as fast as it can.
 USELESS = ("CONNECT:after-read@any", "GET_QUEUE_NUM:answer=0@any", "GET_FEATURES#any:answer=0x40000000@any")
