@@ -90,7 +90,9 @@ LIES = {
 }
 
 # One that is stuck until it is killed and started again, before QEMU's patience ends.
-GONES = {"reconnect": ("CONNECT:stall", "GET_FEATURES:stall", "GET_QUEUE_NUM:truncate", "SET_MEM_TABLE:stall")}
+GONES: dict[str, tuple[str, ...]] = {
+    "reconnect": ("CONNECT:stall", "GET_FEATURES:stall", "GET_QUEUE_NUM:truncate", "SET_MEM_TABLE:stall"),
+}
 
 # One that is no good for a while, on each connection: QEMU must try again at its interval, and not as fast as it can.
 USELESS = ("CONNECT:after-read@any", "GET_QUEUE_NUM:answer=0@any", "GET_FEATURES#any:answer=0x40000000@any")
