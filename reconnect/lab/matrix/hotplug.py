@@ -195,7 +195,6 @@ class HotPlug(Attempt):
         if lane.held.fds > before:
             raise Wrong(f"QEMU has {lane.held.fds} descriptors with the card plugged again, {before} before")
         self._unplug()
-        self._unheard()
 
     def _crash(self) -> None:
         self.lane.backend.inflict(FAULTS["crash"], Deadline(GUEST_SECONDS))
