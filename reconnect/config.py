@@ -74,6 +74,7 @@ class Build:
         ``{state}`` (see :attr:`reconnect.workspace.Workspace.state`) stand for paths.
     :param targets: what to compile; nothing means all.
     :param install: further words of the install command.
+    :param install_also: for ``autotools``: the words of further ``make`` commands that install something.
     :param relocatable: the program finds its files from where it lies. It is then configured for :data:`ANYWHERE`,
         so that what it compiles to doesn't depend on the checkout's path, and checkouts share the compiler cache.
     :param firmware: folders with the firmware that the program loads, absolute or below the install prefix.
@@ -89,6 +90,7 @@ class Build:
     prepare: tuple[tuple[str, ...], ...] = ()
     targets: tuple[str, ...] = ()
     install: tuple[str, ...] = ()
+    install_also: tuple[tuple[str, ...], ...] = ()
     relocatable: bool = False
     firmware: tuple[str, ...] = ()
 

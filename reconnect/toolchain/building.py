@@ -117,7 +117,8 @@ def _variant(workspace: Workspace, patched: Patched, variant: str, flavour: Flav
         bench.begin(built.commit, current)
         bench.run("compile", bench.recipe.compile(bench.build, bench.place))
         shutil.rmtree(bench.place.destdir, ignore_errors=True)
-        bench.run("install", bench.recipe.install(bench.build, bench.place))
+        for argv in bench.recipe.install(bench.build, bench.place):
+            bench.run("install", argv)
         publish(component, bench.place, prefix)
         stamp.write(done, inputs)
         current.done(f"{prefix.relative_to(workspace.root)} from {built.commit[:12]}")

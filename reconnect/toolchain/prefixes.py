@@ -44,7 +44,8 @@ def compile_each(workspace: Workspace, component: Component) -> Iterator[Built]:
                     bench.begin(commit, current)
                     bench.run("compile", bench.recipe.compile(bench.build, bench.place))
                     shutil.rmtree(bench.place.destdir, ignore_errors=True)
-                    bench.run("install", bench.recipe.install(bench.build, bench.place))
+                    for argv in bench.recipe.install(bench.build, bench.place):
+                        bench.run("install", argv)
                 except BuildError as error:
                     raise BuildError(
                         f"{component.series}/{patch.name} does not compile without the patches after it",

@@ -168,7 +168,8 @@ def test_libvirt_3_does_as_libvirt_9_or_says_why_not(
     assert own > 1, "the corpus holds none of what only ours refuses"
 
 
-def test_the_schema_refuses_more_where_it_is_asked(ask: Ask) -> None:
+@pytest.mark.parametrize("name", ["libvirt-9.0", "libvirt-3.0"])
+def test_the_schema_refuses_more_where_it_is_asked(ask: Ask, name: str) -> None:
     """``virsh define --validate``: unknown attributes, a second ``<reconnect>``, one where it means nothing."""
     good = dict(GOOD.all("source")[0].all("reconnect")[0].attributes)
     reconnect = Element("reconnect", tuple(good.items()))
@@ -182,7 +183,7 @@ def test_the_schema_refuses_more_where_it_is_asked(ask: Ask) -> None:
         "negative": vhostuser("client", Element("reconnect", (("enabled", "yes"), ("timeout", "-1")))),
         "other type": user,
     }
-    with ask("libvirt-9.0") as asker:
+    with ask(name) as asker:
         assert asker.ask(GOOD, "--validate").error == ""
         for what, interface in bad.items():
             answer = asker.ask(interface, "--validate")

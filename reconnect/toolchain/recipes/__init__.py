@@ -39,7 +39,7 @@ class Recipe:
 
     configure: Callable[[Build, Place], Argv]
     compile: Callable[[Build, Place], Argv]
-    install: Callable[[Build, Place], Argv]
+    install: Callable[[Build, Place], list[Argv]]
 
 
 def find(name: str) -> Recipe:

@@ -16,9 +16,10 @@ def compile_(build: Build, place: Place) -> Argv:
     return ["make", f"-j{place.jobs}", *build.targets]
 
 
-def install(build: Build, place: Place) -> Argv:
-    """``make install`` below the staging folder."""
-    return ["make", "install", f"DESTDIR={place.destdir}", *build.install]
+def install(build: Build, place: Place) -> list[Argv]:
+    """``make install`` below the staging folder, and what stacks.toml names besides."""
+    make = ["make", f"DESTDIR={place.destdir}"]
+    return [[*make, "install", *build.install], *([*make, *words] for words in build.install_also)]
 
 
 RECIPE = Recipe(configure, compile_, install)

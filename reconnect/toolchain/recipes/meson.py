@@ -18,10 +18,10 @@ def compile_(build: Build, place: Place) -> Argv:
     return [str(place.programs / "ninja"), f"-j{place.jobs}", *build.targets]
 
 
-def install(build: Build, place: Place) -> Argv:
+def install(build: Build, place: Place) -> list[Argv]:
     """``meson install`` below the staging folder, of what has been compiled."""
     meson = str(place.programs / "meson")
-    return [meson, "install", "--no-rebuild", "--quiet", "--destdir", str(place.destdir), *build.install]
+    return [[meson, "install", "--no-rebuild", "--quiet", "--destdir", str(place.destdir), *build.install]]
 
 
 RECIPE = Recipe(configure, compile_, install)
