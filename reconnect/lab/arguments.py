@@ -100,8 +100,9 @@ class QemuArguments:
         neighbour = PEER_MAC if self.neighbour == "permanent" else "arp"
         words = [
             # panic=-1 with -no-reboot: a guest that panics ends QEMU at once. no_timer_check: a booting kernel counts
-            # timer interrupts for some milliseconds, and panics where a busy host gives TCG no time for them.
-            "console=ttyS0 panic=-1 no_timer_check",
+            # timer interrupts for some milliseconds, and panics where a busy host gives TCG no time for them; for the
+            # same reason no warnings of RCU's: their call trace looks like a fault of the guest's.
+            "console=ttyS0 panic=-1 no_timer_check rcupdate.rcu_cpu_stall_suppress=1",
             f"reconnect.peer={PEER} reconnect.interval={self.interval_us} reconnect.neighbour={neighbour}",
             self.append,
         ]
