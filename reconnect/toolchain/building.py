@@ -67,16 +67,18 @@ def patch(workspace: Workspace, component: Component) -> Patched:
     return patched
 
 
-def build(workspace: Workspace, component: Component, flavour: Flavour = ORDINARY) -> dict[str, Built]:
+def build(workspace: Workspace, component: Component, flavour: Flavour = ORDINARY, only: str = "") -> dict[str, Built]:
     """Build all variants of one component, unless they are there.
 
     :param flavour: each has objects and install folders of its own.
+    :param only: just this variant.
     :returns: the builds by the name of their variant.
     :raises BuildError: configure or compile failed; shows the first error and the log.
     """
     with exclusive(workspace.work(component.name), f"build {component.name}"):
         patched = prepare(workspace, component)
-        return {v: _variant(workspace, patched, v, flavour) for v in patched.series.variants}
+        variants = [only] if only else patched.series.variants
+        return {v: _variant(workspace, patched, v, flavour) for v in variants}
 
 
 def prepare(workspace: Workspace, component: Component) -> Patched:

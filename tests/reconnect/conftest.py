@@ -51,7 +51,7 @@ def binaries(workspace: Workspace, configuration: Config) -> Binaries:
 def libvirt(workspace: Workspace, configuration: Config) -> Libvirt:
     """libvirt of the stack debian-12, with its series."""
     component = configuration.component(configuration.stack(STACK).libvirt)
-    return mainjob.libvirt(workspace, component, building.build(workspace, component)[PATCHED])
+    return mainjob.libvirt(workspace, component, building.build(workspace, component, only=PATCHED)[PATCHED])
 
 
 @pytest.fixture(scope="session")

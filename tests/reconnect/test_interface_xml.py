@@ -50,7 +50,7 @@ def ask(
     def started(name: str) -> Iterator[Asker]:
         component = configuration.component(name)
         try:
-            built = building.build(workspace, component)[PATCHED]
+            built = building.build(workspace, component, only=PATCHED)[PATCHED]
         except SourceError as error:
             pytest.skip(f"{name} can't be had here: {str(error).splitlines()[0]}")
         folder = tmp_path_factory.mktemp(name)
