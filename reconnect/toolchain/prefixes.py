@@ -1,6 +1,6 @@
 """Every prefix of a series, compiled: whoever bisects the patched program must find no step that doesn't build.
 
-The prefixes have objects of their own, in which only what a patch changes is compiled again.
+The baseline part is one step: it is what the program needs to compile here at all. The prefixes have objects of their own, in which only what a patch changes is compiled again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EACH = Flavour("each")
 
 
 def compile_each(workspace: Workspace, component: Component) -> Iterator[Built]:
-    """Compile and install a component after each patch of its series.
+    """Compile and install a component after the baseline part of its series, and after each patch from there on.
 
     :returns: the builds in the order of the series, each with the patches in it. They share one install folder: each
         is good until the next one is asked for. The component stays locked meanwhile.
@@ -36,8 +36,9 @@ def compile_each(workspace: Workspace, component: Component) -> Iterator[Built]:
         bench = Workbench(workspace, component, PATCHED, EACH)
         prefix = workspace.install(component.name, bench.name)
         head = patched.applied.commits[PATCHED]
+        first = max(len(patched.series.baseline), 1)
         commits = git("rev-list", "--reverse", f"{patched.base}..{head}", cwd=bench.place.source).output.split()
-        for number, (patch, commit) in enumerate(zip(patches, commits, strict=True), 1):
+        for number, (patch, commit) in list(enumerate(zip(patches, commits, strict=True), 1))[first - 1 :]:
             with step(f"{component.name} with {number} of {len(patches)} patches") as current:
                 say(f"    {patch.name}")
                 try:
