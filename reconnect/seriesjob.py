@@ -35,17 +35,18 @@ def run(workspace: Workspace, config: Config, component: Component) -> None:
     guest = mainjob.guest_image(workspace, config) if component.program == "qemu" else None
     out_dir = mainjob.results_folder(workspace)
     bad: list[tuple[str, str]] = []
-    number = 0
-    for number, built in enumerate(prefixes.compile_each(workspace, component), 1):
+    steps = 0
+    for built in prefixes.compile_each(workspace, component):
+        steps += 1
         patch = built.series[-1]
         why = _cell(component, built, guest, out_dir / patch) if guest else _version(built)
         say(f"    {why or 'runs'}")
         if why:
             bad.append((patch, why))
-    say(f"{component.name}: {number} steps, {number - len(bad)} run, {len(bad)} do not; logs in {out_dir}")
+    say(f"{component.name}: {steps} steps, {steps - len(bad)} run, {len(bad)} do not; logs in {out_dir}")
     if bad:
         raise VerdictError(
-            f"{component.name} does not run after {len(bad)} of the {number} steps of its series",
+            f"{component.name} does not run after {len(bad)} of the {steps} steps of its series",
             why="\n".join(f"{patch}: {why}" for patch, why in bad),
             hint=f"look in {out_dir}; a patch that mends it belongs before the one that breaks it, or into it",
         )

@@ -1,6 +1,7 @@
 """Every prefix of a series, compiled: whoever bisects the patched program must find no step that doesn't build.
 
-The baseline part is one step: it is what the program needs to compile here at all. The prefixes have objects of their own, in which only what a patch changes is compiled again.
+The baseline part is one step: it is what the program needs to compile here at all. The prefixes have objects of their
+own, in which only what a patch changes is compiled again.
 """
 
 from __future__ import annotations
