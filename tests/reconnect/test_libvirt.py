@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from reconnect.deadline import Deadline
@@ -214,7 +215,10 @@ def test_a_dead_qemu_or_libvirtd_is_not_a_dead_network(
     def strike() -> None:
         until((tmp_path / cell.name / "testpmd-2.log").exists, 120, "the backend's second start")
         for process in processes_of(short_tmp):
-            words = process.cmdline()
+            try:
+                words = process.cmdline()
+            except psutil.Error:  # it has ended since it was listed
+                continue
             if any(victim in word for word in words) and not any("keeper" in word for word in words):
                 process.send_signal(signal.SIGSEGV)
 

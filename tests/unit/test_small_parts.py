@@ -58,10 +58,14 @@ def build(recipe: str, **more: object) -> Build:
 
 
 def test_autotools_argument_lists() -> None:
-    made, recipe = build("autotools", targets=("all",), install=("V=1",)), find("autotools")
+    also = (("-C", "docs", "install-data"),)
+    made, recipe = build("autotools", targets=("all",), install=("V=1",), install_also=also), find("autotools")
     assert recipe.configure(made, PLACE) == ["/s/configure", "--prefix=/p", "--x", "--m=/bin/meson"]
     assert recipe.compile(made, PLACE) == ["make", "-j3", "all"]
-    assert recipe.install(made, PLACE) == ["make", "install", "DESTDIR=/d", "V=1"]
+    assert recipe.install(made, PLACE) == [
+        ["make", "DESTDIR=/d", "install", "V=1"],
+        ["make", "DESTDIR=/d", "-C", "docs", "install-data"],
+    ]
 
 
 def test_meson_argument_lists() -> None:
@@ -69,7 +73,7 @@ def test_meson_argument_lists() -> None:
     assert recipe.configure(made, PLACE) == ["/bin/meson", "setup", "/o", "/s", "--prefix=/p", "--x", "--m=/bin/meson"]
     assert recipe.compile(made, PLACE) == ["/bin/ninja", "-j3", "x"]
     assert recipe.install(made, PLACE) == [
-        *("/bin/meson", "install", "--no-rebuild", "--quiet", "--destdir", "/d", "--tags", "y")
+        [*("/bin/meson", "install", "--no-rebuild", "--quiet", "--destdir", "/d", "--tags", "y")]
     ]
     assert recipe.configure(build("meson", script="configure"), PLACE)[0] == "/s/configure"
 
