@@ -2,7 +2,8 @@
 
 Each QEMU boots the test guest, and its network must survive a crash of the switch in the scheme ``server``, which
 upstream's QEMU can do as well: no step of the series may break what was there. A libvirt has no guest: it says its
-version. The baseline part is one step: it is what the program needs to compile and to run here at all.
+version. The baseline part is one step: it is what the program needs to compile and to run here at all. That step boots
+the guest of the scheme ``baseline``: QEMU 2.7.1 knows no ``server`` that doesn't wait.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from reconnect.lab.binaries import Binaries
 from reconnect.lab.cells import Cell
 from reconnect.lab.guest import Guest
 from reconnect.lab.scenario import Options, run_cell
-from reconnect.toolchain import prefixes
+from reconnect.toolchain import prefixes, series
 from reconnect.toolchain.building import Built
 from reconnect.workspace import Workspace
 
+BEFORE = Cell("baseline", "testpmd", "crash")
 CELL = Cell("server", "testpmd", "crash")
 VERSION_SECONDS = 30.0
 
@@ -34,12 +36,14 @@ def run(workspace: Workspace, config: Config, component: Component) -> None:
     """
     guest = mainjob.guest_image(workspace, config) if component.program == "qemu" else None
     out_dir = mainjob.results_folder(workspace)
+    baseline = len(series.read(workspace.patches / component.series).baseline)
     bad: list[tuple[str, str]] = []
     steps = 0
     for built in prefixes.compile_each(workspace, component):
         steps += 1
         patch = built.series[-1]
-        why = _cell(component, built, guest, out_dir / patch) if guest else _version(built)
+        cell = CELL if len(built.series) > baseline else BEFORE
+        why = _cell(cell, component, built, guest, out_dir / patch) if guest else _version(built)
         say(f"    {why or 'runs'}")
         if why:
             bad.append((patch, why))
@@ -52,10 +56,10 @@ def run(workspace: Workspace, config: Config, component: Component) -> None:
         )
 
 
-def _cell(component: Component, built: Built, guest: Guest, folder: Path) -> str:
+def _cell(cell: Cell, component: Component, built: Built, guest: Guest, folder: Path) -> str:
     """Run the cell; returns what was wrong."""
     qemu = mainjob.qemu(component, built)
-    result = run_cell(CELL, Binaries(qemu, qemu), guest, folder, Options())
+    result = run_cell(cell, Binaries(qemu, qemu), guest, folder, Options())
     return "" if result.verdict == "pass" else f"{result.verdict}: {result.why}"
 
 
