@@ -12,6 +12,7 @@ import fcntl
 import os
 import pwd
 import select
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,13 +146,19 @@ def _linked(state: Path, home: Path, deadline: Deadline) -> Iterator[None]:
                     hint="wait for the other run to end, or use another checkout, or run as an ordinary user",
                 )
             select.select([], [], [], LOCK_SAMPLE_SECONDS)
-        # A killed run leaves its link behind.
-        state.unlink(missing_ok=True)
+        _clear(state)
         state.symlink_to(home)
         try:
             yield
         finally:
             state.unlink(missing_ok=True)
+
+
+def _clear(state: Path) -> None:
+    """Remove what others left in the place of our link: a killed run its own, libvirt's own tests a folder."""
+    if state.is_dir() and not state.is_symlink():
+        shutil.rmtree(state)
+    state.unlink(missing_ok=True)
 
 
 def _locked(fd: int) -> bool:
