@@ -47,9 +47,11 @@ def select(
     Each list is comma separated; empty means the default set (every scheme, every backend, the fault ``crash``),
     ``all`` means all. A fault may also be an entry of the matrix, a pattern over its entries, or ``matrix``; where
     the backend ``stub`` is asked for and no fault, the matrix is run too. Where nothing is said of ``through``, a
-    scheme's guest is started the first way that it has: by QEMU alone, or through libvirt if it is libvirt's.
+    scheme's guest is started the first way that it has: by QEMU alone, or through libvirt if it is libvirt's. A fault
+    is left out in the schemes that it means nothing to.
 
-    :raises ConfigError: an unknown name, ``repeat`` below 1, or a scheme that can't be had that way.
+    :raises ConfigError: an unknown name, ``repeat`` below 1, a scheme that can't be had that way, or a fault that is
+        named and means nothing to any of the schemes.
     """
     if repeat < 1:
         raise ConfigError(f"--repeat {repeat}: at least 1", hint="--repeat 1 is the default")
@@ -60,12 +62,26 @@ def select(
     ways = _ways(scheme_names, through, named_schemes=bool(schemes.strip()))
     # The matrix needs a peer that takes a script, and a QEMU that recovers at all and is called directly.
     recovering = [name for name in scheme_names if SCHEMES[name].expected == "recovers" and QEMU in ways[name]]
-    ordinary = product(scheme_names, backend_names, fault_names, numbers)
+    fitting = {name: [scheme for scheme in scheme_names if _fits(scheme, name)] for name in fault_names}
+    if (idle := [name for name in fault_names if not fitting[name]]) and "all" not in faults:
+        raise ConfigError(
+            f"the fault {idle[0]} means nothing to the scheme {', '.join(scheme_names)}",
+            why="it needs a QEMU that connects again to a switch that listens",
+            hint=f"--scheme {', or '.join(name for name in SCHEMES if _fits(name, idle[0]))}",
+        )
+    asked = product(scheme_names, backend_names, fault_names, numbers)
+    ordinary = (words for words in asked if words[0] in fitting[words[2]])
     matrix = product(recovering if schemes.strip() else MATRIX_SCHEMES, (Stub.name,), entries, numbers)
     return (
         *(Cell(*words, through=way) for words in ordinary for way in ways[words[0]]),
         *(Cell(*words) for words in matrix),
     )
+
+
+def _fits(scheme: str, fault: str) -> bool:
+    """Whether a fault means anything to a scheme: one holds a switch that listens, and to which QEMU connects again."""
+    chosen = SCHEMES[scheme]
+    return not FAULTS[fault].hold or (chosen.expected == "recovers" and not chosen.qemu_listens)
 
 
 def _ways(schemes: Collection[str], text: str, *, named_schemes: bool) -> dict[str, tuple[str, ...]]:

@@ -5,8 +5,8 @@ probes go unanswered. So every answer before the restart belongs to the time bef
 to the recovery, however the packets in flight were treated.
 
 Losses times the interval can be less than the outage, for two reasons, both seen: requests that wait in the guest's
-ring are answered late, after the recovery; and while QEMU waits inside of a handshake (for a backend whose socket it
-has connected to, and which has not accepted yet) it holds the guest, which then sends nothing at all.
+ring are answered late, after the recovery; and a QEMU that begins a handshake with a backend which has not accepted
+yet holds the guest, which then sends nothing at all (``silence_ms`` of the results).
 """
 
 from __future__ import annotations

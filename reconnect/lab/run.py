@@ -114,7 +114,8 @@ def _line(cell: CellResult) -> str:
         return f"{cell.verdict}: {cell.why}"
     if cell.expected == "dead":
         return f"pass: dead, as expected ({cell.probes_lost} probes lost)"
-    return f"pass: recovered in {cell.recovery_ms:.0f} ms, outage {cell.outage_ms:.0f} ms"
+    held = "" if cell.monitor_ms is None else f"; meanwhile the guest sent nothing for {cell.silence_ms:.0f} ms at most"
+    return f"pass: recovered in {cell.recovery_ms:.0f} ms, outage {cell.outage_ms:.0f} ms{held}"
 
 
 def _ended_by(error: BaseException, cell: Cell, options: Options, out_dir: Path) -> CellResult:

@@ -4,6 +4,9 @@
         recovers: probes answered again, steadily
         dead: no probe answered for ten seconds after the backend listens
 
+A fault may hold the backend that was started again for a while, when it listens and before it accepts: the guest and
+QEMU's monitor must go on meanwhile.
+
 Each cell, and so each repeat, has a VM of its own: a cell that goes wrong can't spoil the next, and every fault hits
 a guest in the same state. What grows with the number of restarts in one VM (descriptors, memory) shows in each
 cell as the figures before and after its fault.
@@ -14,6 +17,8 @@ or it could not be measured (``error``).
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,6 +27,7 @@ from pathlib import Path
 import psutil
 
 from reconnect.deadline import Deadline
+from reconnect.lab import standstill
 from reconnect.lab.arguments import QemuArguments, pinned
 from reconnect.lab.backends import Backend, Place
 from reconnect.lab.bell import Bell
@@ -133,6 +139,8 @@ class _Trial:
         self.memory: SharedMemory | None = None
         self.watch: SocketWatch | None = None
         self.restarted: float | None = None
+        self.resumed: float | None = None
+        self.monitor_ms: float | None = None
         self.usage: dict[str, _Usage] = {}
         self.connections: int | None = None
 
@@ -156,6 +164,8 @@ class _Trial:
         self.watch = SocketWatch(backend.place.socket, self.bell)
         stack.callback(self.watch.close)
         self.restarted = backend.launch()
+        if self.fault.hold:
+            self._hold()
         if self.scheme.expected == "dead":
             self._stay_dead(answered)
         else:
@@ -196,6 +206,29 @@ class _Trial:
             vm.plug(deadline)
         vm.verify()
 
+    def _hold(self) -> None:
+        """Stop the backend's new process as soon as it listens, and let it go on a while after QEMU has connected."""
+        assert self.vm is not None
+        backend, watch, deadline = self._backend, self._watch, Deadline(self.options.fault)
+        self.bell.wait(lambda: watch.listening, deadline, "the backend to listen again")
+        backend.send(signal.SIGSTOP)
+
+        def resume() -> None:
+            self.resumed = backend.send(signal.SIGCONT)
+
+        # In a thread: a QEMU that waits for its backend answers nobody before that goes on.
+        timer = threading.Timer(self.fault.hold, resume)
+        try:
+            self.bell.wait(lambda: watch.connected, deadline, "QEMU to connect to a backend that hangs", Wrong)
+            if watch.accepted:
+                raise Broken("the backend accepted a connection before it could be stopped")
+            timer.start()
+            self.monitor_ms = standstill.slowest_answer(
+                self.vm, self.bell, lambda: self.resumed is not None, Deadline(self.options.fault)
+            )
+        finally:
+            timer.cancel()
+
     def _stay_dead(self, answered: int) -> None:
         """Watch a network that must stay dead, for the whole time after the backend listens again."""
         record, watch = self._record, self._watch
@@ -223,6 +256,8 @@ class _Trial:
             raise Wrong(f"the network did not come back: {wrong.what} ({self._reached()})") from wrong
         self.usage["end of outage"] = self._usage()
         self._wait_steady(deadline, answered, "probes to be answered steadily again", Wrong)
+        if self.monitor_ms is not None:
+            standstill.judge(self.monitor_ms, self._silence_ms)
         if backend.connections() != 1:
             raise Wrong(f"QEMU and the restarted backend made {backend.connections()} connections instead of 1")
 
@@ -269,12 +304,15 @@ class _Trial:
             probes_sent=found.probes_sent,
             probes_lost=found.probes_lost,
             stages_ms=reached.milliseconds(),
+            silence_ms=self._silence_ms,
+            monitor_ms=self.monitor_ms,
             connections=self._backend.connections() if self.connections is None else self.connections,
         )
 
     def _moments(self, restarted: float) -> Moments:
         watch = self._watch
-        seen = Moments(restarted, watch.listening, watch.connected, watch.accepted, self._backend.handshake())
+        handshake, resumed = self._backend.handshake(), self.resumed
+        seen = Moments(restarted, watch.listening, watch.connected, watch.accepted, handshake, resumed=resumed)
         return moments(self._record, seen)
 
     def _reached(self) -> str:
@@ -347,6 +385,11 @@ class _Trial:
     def _record(self) -> ProbeRecord:
         assert self.vm is not None
         return self.vm.record
+
+    @property
+    def _silence_ms(self) -> float:
+        assert self.restarted is not None
+        return self._record.silence_ms(self.restarted)
 
     @property
     def _watch(self) -> SocketWatch:

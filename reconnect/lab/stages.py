@@ -29,6 +29,7 @@ class Moments:
     """When each stage was reached, on the monotonic clock; None where it was not, or is none of this scheme.
 
     :param started: when the backend's new process was started.
+    :param resumed: when it went on, where its fault has held it. Stages that came before it have negative times.
     """
 
     started: float
@@ -38,10 +39,13 @@ class Moments:
     handshake: float | None = None
     link_up: float | None = None
     first_reply: float | None = None
+    resumed: float | None = None
 
     @property
     def origin(self) -> float:
-        """What recovery counts from: the backend listens, or has been started where QEMU listens."""
+        """What recovery counts from: the backend listens, or goes on, or has been started where QEMU listens."""
+        if self.resumed is not None:
+            return self.resumed
         return self.started if self.listening is None else self.listening
 
     def milliseconds(self) -> dict[str, float | None]:

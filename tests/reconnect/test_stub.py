@@ -112,6 +112,31 @@ def test_a_qemu_that_spins_is_found(binaries: Binaries, guest: Guest, tmp_path: 
     assert "QEMU spins: " in result.why
 
 
+def test_a_machine_that_stands_still_is_found(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
+    """Steps: a backend that comes back, and hangs before it accepts; a QEMU with our patches, and one without.
+
+    Verify: the one goes on; the other answers nobody until its backend does, which fails the cell with both figures.
+    """
+    cell = Cell("explicit", "stub", "wedge")
+    good = run_cell(cell, binaries, guest, tmp_path / "good", Options())
+    assert (good.verdict, good.why, good.connections) == ("pass", "", 1)
+    assert good.silence_ms is not None
+    assert good.silence_ms < 1000
+    wrong = replace(binaries, patched=binaries.baseline)
+    bad = run_cell(cell, wrong, guest, tmp_path / "bad", Options())
+    assert bad.verdict == "fail"
+    assert bad.why.startswith("the machine stood still while its backend kept silent: ")
+    assert min(bad.silence_ms or 0, bad.monitor_ms or 0) > 4000
+
+
+def test_a_backend_that_hangs_is_sent_one_question(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
+    """Verify: whatever the user and the guest do meanwhile; a backend that never answers is given up."""
+    results = _matrix("wedge:commands@reconnect,hang:CONNECT:stall@reconnect", binaries, guest, tmp_path)
+    _all_pass(results)
+    assert results["wedge:commands@reconnect"].connections == 1
+    assert (results["hang:CONNECT:stall@reconnect"].monitor_ms or 1000) < 1000
+
+
 def test_a_hot_plugged_card(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
     """Steps: plug a card, restart its backend, unplug it; unplug one while QEMU tries to connect.
 

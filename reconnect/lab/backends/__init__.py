@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -78,6 +79,10 @@ class Backend(abc.ABC):
     @abc.abstractmethod
     def inflict(self, fault: Fault, deadline: Deadline) -> float:
         """Commit a fault and wait until the process is really gone; returns when the fault was committed."""
+
+    @abc.abstractmethod
+    def send(self, number: signal.Signals) -> float:
+        """Send the present incarnation's process a signal that it survives; returns when that was."""
 
     @abc.abstractmethod
     def handshake(self) -> float | None:

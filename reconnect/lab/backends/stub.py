@@ -150,6 +150,10 @@ class Stub(Backend):
         """Whether the present incarnation has ended."""
         return self._now.child.ended is not None
 
+    def send(self, number: signal.Signals) -> float:
+        """See :meth:`Backend.send`."""
+        return self._now.child.send(number)
+
     def handshake(self) -> float | None:
         """See :meth:`Backend.handshake`: both rings of the first pair run and are enabled."""
         ready = self.events.of("ready")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -151,6 +152,10 @@ class Testpmd(Backend):
         now.child.wait(deadline, f"testpmd's end after {fault.signal.name}")
         now.lines.join()
         return at
+
+    def send(self, number: signal.Signals) -> float:
+        """See :meth:`Backend.send`."""
+        return self._now.child.send(number)
 
     def handshake(self) -> float | None:
         """See :meth:`Backend.handshake`."""

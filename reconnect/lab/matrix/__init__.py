@@ -25,7 +25,8 @@ kind           the backend
 ``lie``        answers what no good backend would, once, or comes back as another
 ``gone``       refuses to work, or goes silent, and is gone a second later
 ``spin``       is no good on each connection, for a few seconds: QEMU may try again once a second
-``hang``       goes silent with the connection open: QEMU must answer its monitor, and give up that connection
+``hang``       goes silent with the connection open: QEMU must answer its monitor, and give up that connection; where
+               that is at the first message of a reconnect, guest and monitor must not even be held meanwhile
 =============  ======================================================================================================
 
 ``rehearse@MOMENT`` is the moment without a rule: all must be well, and QEMU must send no message that the matrix
@@ -35,8 +36,8 @@ threads and memory must not grow. ``fuzz:SEED@reconnect`` follows a seed through
 seed is the same walk, and ``fuzz@reconnect`` draws a new one, which is said.
 
 Some stories have no rule, but a word: ``plug:WORD@hot-plug`` and ``unplug:WORD@hot-plug``
-(:mod:`reconnect.lab.matrix.hotplug`), ``dead:WORD@migrate``, and ``dimm:N@memory``
-(:mod:`reconnect.lab.matrix.dimm`).
+(:mod:`reconnect.lab.matrix.hotplug`), ``wedge:WORD@reconnect`` (:mod:`reconnect.lab.matrix.wedge`),
+``dead:WORD@migrate``, and ``dimm:N@memory`` (:mod:`reconnect.lab.matrix.dimm`).
 
 ``--fault matrix`` stands for the default set; what takes long is only run by name. One booted guest serves many
 entries of its moment; after one that failed there is a new one.

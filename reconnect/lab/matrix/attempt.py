@@ -13,6 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from reconnect.deadline import Deadline
+from reconnect.lab import standstill
 from reconnect.lab.failure import Broken, CellFailure, Wrong
 from reconnect.lab.lines import tail_of
 from reconnect.lab.matrix.entries import (
@@ -24,6 +25,7 @@ from reconnect.lab.matrix.entries import (
     MANY,
     REHEARSE,
     SPIN,
+    WEDGE,
     Entry,
 )
 from reconnect.lab.matrix.lane import Held, Lane
@@ -93,6 +95,8 @@ class Attempt:
         self.mark = 0
         self.outage_ms: float | None = None
         self.recovery_ms: float | None = None
+        self.silence_ms: float | None = None
+        self.monitor_ms: float | None = None
         self.connections = self.probes_sent = self.probes_lost = 0
         self._console = self._log = 0
 
@@ -127,6 +131,8 @@ class Attempt:
             connections=self.connections,
             probes_sent=self.probes_sent,
             probes_lost=self.probes_lost,
+            silence_ms=self.silence_ms,
+            monitor_ms=self.monitor_ms,
         )
 
     def _startup(self) -> None:
@@ -238,7 +244,9 @@ class Attempt:
         slow = entry.moment == "reboot"
         deadline = Deadline(lane.options.boot if slow else lane.options.recovery)
         since = self._fired(deadline)
-        if entry.kind == HANG:
+        if entry.unanswered:
+            self._watch_machine(since, deadline)
+        elif entry.kind == HANG:
             self._monitor("query-status", {})
         self._mend()
         ready = self._wait(lambda: self._ready(since), deadline, "the rings to run again")
@@ -248,8 +256,17 @@ class Attempt:
             self._measure(before, ready)
         self._check_connections(self._expected_connections())
         self._check_health()
+        if self.monitor_ms is not None and self.silence_ms is not None:
+            standstill.judge(self.monitor_ms, self.silence_ms)
         if entry.kind == REHEARSE:
             self._check_coverage()
+
+    def _watch_machine(self, since: float, deadline: Deadline) -> None:
+        """Look at the machine, until the rings run again, while its backend keeps silent since an instant."""
+        vm = self.lane.vm
+        over = partial(self._ready, since)
+        self.monitor_ms = standstill.slowest_answer(vm, self.lane.bell, lambda: over() is not None, deadline)
+        self.silence_ms = vm.record.silence_ms(since)
 
     def _measure(self, before: ProbeRecord, ready: float) -> None:
         """Take the figures.
@@ -342,7 +359,7 @@ class Attempt:
 
         A backend that is no good may have been given up already, and QEMU be connected again, when it is killed.
         """
-        extra = {REHEARSE: 0, SPIN: SPIN_CONNECTIONS, GONE: 2}.get(self.entry.kind, 1)
+        extra = {REHEARSE: 0, WEDGE: 0, SPIN: SPIN_CONNECTIONS, GONE: 2}.get(self.entry.kind, 1)
         return (self.entry.moment in GREETED) + extra
 
     def _check_connections(self, most: int) -> None:

@@ -9,14 +9,14 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from reconnect.lab.stub.protocol import ANSWERED, Request
-from reconnect.lab.stub.script import CLOSING, Rule, Script, ScriptError
+from reconnect.lab.stub.script import CLOSING, CONNECT, Rule, Script, ScriptError
 
 MATRIX = "matrix"
 """The word that stands for the default matrix."""
 
 CUT, LIE, GONE, SPIN, HANG = "cut", "lie", "gone", "spin", "hang"
 REHEARSE, AWAY, MANY, FUZZ = "rehearse", "away", "many", "fuzz"
-PLUG, UNPLUG, DEAD, DIMM = "plug", "unplug", "dead", "dimm"
+PLUG, UNPLUG, DEAD, DIMM, WEDGE = "plug", "unplug", "dead", "dimm", "wedge"
 RULED = (CUT, LIE, GONE, SPIN, HANG)
 COUNTED = {MANY: "reconnect", FUZZ: "reconnect", DIMM: "memory"}
 """Kinds that take a number, each with its moment."""
@@ -33,6 +33,9 @@ WORDED = ("hot-plug", "memory")
 
 GREETED = ("reconnect", "queues")
 """Moments that begin with a new connection."""
+
+FIRST = (CONNECT, "GET_FEATURES")
+"""What such a connection begins with."""
 
 FRESH = ("startup", "boot", "quit")
 """Moments that need a QEMU of their own."""
@@ -51,7 +54,8 @@ CUTS = {
     "startup": (*GREETING, "SET_VRING_CALL#2", "SET_VRING_ERR#2"),
     "boot": (),
     # SET_VRING_CALL: the first two belong to the greeting, one more to the start of each ring.
-    "reconnect": (*GREETING, *RINGS, "SET_VRING_CALL#3", "SET_VRING_CALL#4"),
+    # GET_FEATURES: before the handshake QEMU asks with it whether the backend answers at all.
+    "reconnect": (*GREETING, "GET_FEATURES#3", *RINGS, "SET_VRING_CALL#3", "SET_VRING_CALL#4"),
     "set-link": (*STOP, *RINGS, "SET_VRING_CALL", "SET_VRING_CALL#2"),
     "stop-cont": (*STOP, *RINGS, "SET_VRING_CALL", "SET_VRING_CALL#2"),
     # Each boot takes many seconds: only the messages that QEMU waits for.
@@ -99,7 +103,8 @@ USELESS = ("CONNECT:after-read@any", "GET_QUEUE_NUM:answer=0@any", "GET_FEATURES
 SPINS = {"startup": USELESS[:2], "reconnect": (*USELESS, "SET_MEM_TABLE:nack@any")}
 
 # One that keeps silent: QEMU must give it up when its time limit is over, and its monitor must answer then (REFERENCE
-# B22). Each takes as long as that limit, so only some of them are in the default matrix.
+# B22). Where it keeps silent from the first message of a reconnect on, the machine must not stand still meanwhile. Each
+# takes as long as that limit, so only some of them are in the default matrix.
 HANGS = {
     "reconnect": ("CONNECT:stall", "SET_MEM_TABLE:stall"),
     "set-link": ("GET_VRING_BASE:stall",),
@@ -107,7 +112,7 @@ HANGS = {
 }
 HANGS_BY_NAME = {
     "startup": ("CONNECT:stall", "GET_FEATURES:stall"),
-    "reconnect": ("GET_FEATURES:stall", "GET_QUEUE_NUM:truncate"),
+    "reconnect": ("GET_FEATURES:stall", "GET_FEATURES#2:stall", "GET_QUEUE_NUM:truncate"),
     "set-link": ("SET_MEM_TABLE:stall",),
     "stop-cont": ("GET_VRING_BASE:stall",),
     "reboot": ("GET_VRING_BASE:stall",),
@@ -121,6 +126,7 @@ SPINS["queues"] = ("GET_QUEUE_NUM:answer=1@any",)
 WORDS = {
     (PLUG, "hot-plug"): ("default", "reconnect=1", "reconnect=0", "absent", "closing", "orphan"),
     (UNPLUG, "hot-plug"): ("connected", "away", "closing", "silent", "netdev-first", "queues=2"),
+    (WEDGE, "reconnect"): ("commands", "reboot"),
     (DEAD, "migrate"): ("crashed", "absent", "under-way"),
 }
 AWAYS = ("boot", "unload")
@@ -129,6 +135,8 @@ AWAYS = ("boot", "unload")
 BY_NAME = (
     # A silent backend costs QEMU's time limit again and again.
     "unplug:silent@hot-plug",
+    # A boot takes many seconds.
+    "wedge:reboot@reconnect",
     # Another one shows as much.
     *("plug:reconnect=1@hot-plug", "plug:closing@hot-plug", "unplug:connected@hot-plug", "unplug:closing@hot-plug"),
     *("cut:GET_QUEUE_NUM:*@queues", "cut:SET_MEM_TABLE:*@queues"),
@@ -191,6 +199,13 @@ class Entry:
         if self.moment in GREETED:
             return Script(rules, hang_up=True)
         return Script(tuple(replace(rule, connection=0) for rule in rules))
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the backend is silent from the first message of a connection that was made again."""
+        rule = self.rule
+        silent = rule is not None and rule.action == "stall" and rule.message in FIRST and rule.occurrence == 1
+        return silent and self.kind == HANG and self.moment in GREETED
 
     @property
     def expected(self) -> str:

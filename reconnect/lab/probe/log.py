@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +26,7 @@ class ProbeRecord:
     :ivar sent: sequence number to the time of sending.
     :ivar answered: sequence number to the time of the first answer.
     :ivar links: each change of the carrier: its time, and whether it is up since.
+    :ivar heard: when the line of each sent probe arrived, in seconds of the host's monotonic clock.
     :ivar streak: how many probes in a row have been answered, up to the last answer.
     :ivar waits: the guest is up, and waits for its network card.
     :ivar offset: seconds to add to a guest time to get the host's; infinite before the first event.
@@ -33,6 +35,7 @@ class ProbeRecord:
     sent: dict[int, int] = field(default_factory=dict)
     answered: dict[int, int] = field(default_factory=dict)
     links: list[tuple[int, bool]] = field(default_factory=list)
+    heard: list[float] = field(default_factory=list)
     offset: float = float("inf")
     last_sent: int = 0
     last_answered: int = 0
@@ -48,6 +51,7 @@ class ProbeRecord:
         if len(words) == 3 and words[0] == "s" and _decimal(words[1:]):
             self.last_sent = int(words[1])
             self.sent[self.last_sent] = self._bounded(words[2], arrival)
+            self.heard.append(arrival)
         elif len(words) == 4 and words[0] == "a" and _decimal(words[1:]):
             sequence = int(words[1])
             self.streak = self.streak + 1 if sequence == self.last_answered + 1 else 1
@@ -57,6 +61,16 @@ class ProbeRecord:
             self.waits = True
         elif len(words) == 3 and words[0] == "l" and words[1] in ("up", "down") and _decimal(words[2:]):
             self.links.append((self._bounded(words[2], arrival), words[1] == "up"))
+
+    def silence_ms(self, since: float) -> float:
+        """The longest time between two probes that were sent one after the other, in milliseconds.
+
+        By the host's clock alone: a clock of the guest may wrap while the guest is held.
+
+        :param since: an instant of the host's clock: only silences that lasted beyond it count.
+        """
+        times = tuple(self.heard)
+        return round(max((b - a for a, b in pairwise(times) if b > since), default=0.0) * 1000, 1)
 
     def _bounded(self, stamp: str, arrival: float) -> int:
         time = int(stamp)

@@ -6,6 +6,7 @@ import pytest
 
 from reconnect.errors import ConfigError
 from reconnect.lab.cells import Cell, select
+from reconnect.lab.schemes import SCHEMES
 
 
 def test_nothing_asked_for_is_the_default_set() -> None:
@@ -44,8 +45,19 @@ def test_lists_multiply() -> None:
 
 
 def test_all_is_all() -> None:
-    """Verify: all stands for everything that is known."""
+    """Verify: all stands for everything that is known, and that means anything to the scheme."""
+    assert {cell.fault for cell in select("default", faults="all")} == {"crash", "crash-mq", "wedge", "stop"}
     assert {cell.fault for cell in select("baseline", faults="all")} == {"crash", "crash-mq", "stop"}
+
+
+def test_a_wedged_switch_is_for_a_qemu_that_connects_to_it() -> None:
+    """Verify: the schemes that it means nothing to are left out; where none is left, an error names those that do."""
+    cells = select(faults="wedge,crash")
+    assert [cell.scheme for cell in cells if cell.fault == "wedge"] == ["default", "explicit", "policy"]
+    assert [cell.scheme for cell in cells if cell.fault == "crash"] == [*SCHEMES]
+    with pytest.raises(ConfigError, match="the fault wedge means nothing to the scheme baseline, server") as caught:
+        select("baseline,server", faults="crash,wedge")
+    assert caught.value.hint == "--scheme default, or explicit, or policy"
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconnect.lab.failure import Wrong
 from reconnect.lab.measure import figures, moments
 from reconnect.lab.probe.log import ProbeRecord
 from reconnect.lab.stages import Moments
+from reconnect.lab.standstill import judge
 
 OFFSET = 1000.0
 DELAY = 0.001
@@ -127,3 +130,39 @@ def test_a_second_answer_to_the_same_probe_changes_nothing() -> None:
     first = record.answered[2]
     record.add(f"a 2 40000 {first + 900_000}", OFFSET + 2)
     assert record.answered[2] == first
+
+
+def test_a_guest_that_is_held_is_silent() -> None:
+    """Steps: ten probes 20 ms apart, the seventh arrives 2 s late.
+
+    Verify: the gap is found where it ends after the instant asked for, whatever the guest's clock says of it.
+    """
+    record = ProbeRecord()
+    for number in range(1, 11):
+        late = 2.0 if number >= 7 else 0.0
+        record.add(f"s {number} {number * 20_000}", 100 + number * 0.02 + late)
+    assert record.silence_ms(0) == pytest.approx(2020)
+    assert record.silence_ms(101) == pytest.approx(2020)
+    assert record.silence_ms(102.15) == pytest.approx(20)
+    assert ProbeRecord().silence_ms(0) == 0
+
+
+def test_a_backend_that_was_held_recovers_from_when_it_goes_on() -> None:
+    """Verify: that is the origin; what came before has a negative time."""
+    reached = Moments(started=1.0, listening=1.5, connected=2.0, accepted=7.1, first_reply=7.2, resumed=7.0)
+    assert reached.origin == 7.0
+    assert reached.milliseconds()["listening"] == pytest.approx(-5500)
+    assert reached.milliseconds()["first_reply"] == pytest.approx(200)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "silence", "stood"), [(3.0, 999.0, False), (1200.0, 20.0, True), (3.0, 5000, True)]
+)
+def test_a_machine_that_stands_still_is_wrong(monitor: float, silence: float, stood: bool) -> None:
+    """Verify: either figure counts, and the message has both."""
+    with pytest.raises(Wrong, match="stood still") if stood else nullcontext() as caught:
+        judge(monitor, silence)
+    if stood:
+        assert caught is not None
+        assert f"took {monitor:.0f} ms" in caught.value.what
+        assert f"nothing for {silence:.0f} ms" in caught.value.what

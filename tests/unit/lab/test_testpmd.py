@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import stat
 from collections.abc import Iterator
@@ -100,6 +101,23 @@ def test_a_backend_that_ends_later_is_noticed(place: Place) -> None:
         backend._now.child.send(FAULTS["crash"].signal)
         with bell.guarded(backend.check), pytest.raises(Broken, match="testpmd ended by itself with signal SIGKILL"):
             bell.wait(lambda: None, Deadline(30), "something else")
+
+
+def test_a_stopped_backend_is_connected_to_and_accepts_when_it_goes_on(place: Place) -> None:
+    """Steps: stop it when it listens; connect; let it go on.
+
+    Verify: the kernel connects us, and it logs the connection only then; it has not ended.
+    """
+    bell = Bell()
+    with Testpmd(place, bell) as backend, socket.socket(socket.AF_UNIX) as front:
+        backend.start(Deadline(30))
+        backend.send(signal.SIGSTOP)
+        front.connect(str(place.socket))
+        bell.pause(Deadline(1.5))
+        assert backend.connections() == 0
+        backend.send(signal.SIGCONT)
+        bell.wait(lambda: backend.connections() == 1, Deadline(15), "the connection to be accepted")
+        backend.check()
 
 
 def test_a_client_waits_for_its_server(place: Place) -> None:

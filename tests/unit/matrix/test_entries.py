@@ -74,6 +74,20 @@ def test_what_an_entry_must_show() -> None:
     assert all(what == ("ends" if name.endswith("@quit") else "recovers") for name, what in expected.items())
 
 
+def test_where_the_machine_must_not_stand_still() -> None:
+    """Verify: where the first message of a reconnect is not answered; not at later ones, and not when QEMU starts."""
+    names = {name for name, entry in ENTRIES.items() if entry.unanswered}
+    assert names == {"hang:CONNECT:stall@reconnect", "hang:GET_FEATURES:stall@reconnect"}
+
+
+def test_the_question_before_the_handshake_is_cut_as_well_as_its_own_messages() -> None:
+    """Verify: QEMU sends GET_FEATURES twice when it starts, and once more when it connects again."""
+    for moment, count in {"startup": 2, "reconnect": 3}.items():
+        assert [text for text in CUTS[moment] if text.startswith("GET_FEATURES")] == [
+            f"GET_FEATURES#{number}" if number > 1 else "GET_FEATURES" for number in range(1, count + 1)
+        ]
+
+
 def test_what_is_run_by_name_alone() -> None:
     """Verify: each pattern names an entry, which can be asked for by name and is not in the default matrix."""
     for pattern in BY_NAME:
@@ -91,7 +105,7 @@ def test_words_name_entries() -> None:
     assert unknown == ["cut:NONE:*"]
     hangs, _ = named(["hang:*"])
     assert set(hangs) - set(DEFAULT) <= set(EXTRA) <= set(ENTRIES)
-    assert len(hangs) == 11
+    assert len(hangs) == 12
 
 
 @pytest.mark.parametrize("name", [*ENTRIES, "fuzz:7@reconnect", "cut:SET_OWNER#3:stall@quit"])
@@ -118,6 +132,8 @@ def test_names_are_parsed(name: str) -> None:
         "cut:SET_OWNER:after-read@memory",
         "dimm:3@reconnect",
         "dead:crashed@reconnect",
+        "wedge@reconnect",
+        "wedge:commands@boot",
     ],
 )
 def test_what_is_no_name(name: str) -> None:

@@ -1,0 +1,99 @@
+"""``wedge:WORD@reconnect``: the backend hangs before it accepts, and QEMU and the guest are kept busy meanwhile.
+
+The stub is stopped (SIGSTOP) when it has hung up. QEMU connects, as the kernel lets it, and asks. Until the answer
+the backend is as good as absent: the monitor and the guest must be served, a migration refused, and QEMU must send
+nothing but its question, whatever is done:
+
+============  ========================================================================================================
+``commands``  ``migrate``, ``set_link off`` and ``on``, ``stop`` and ``cont``; the guest loads its driver anew
+``reboot``    ``system_reset``
+============  ========================================================================================================
+"""
+
+from __future__ import annotations
+
+import signal
+
+from reconnect.deadline import Deadline
+from reconnect.lab.failure import Broken, Wrong
+from reconnect.lab.matrix.attempt import ACTIONS, STEADY, Attempt, NotHere
+from reconnect.lab.matrix.unload import LOAD_SECONDS
+from reconnect.lab.qmp import Refused
+from reconnect.lab.stages import SocketWatch
+from reconnect.lab.stub.script import Script
+
+CONNECTED = "NETDEV_VHOST_USER_CONNECTED"
+QUESTION = "GET_FEATURES"
+"""Also what the handshake begins with."""
+
+
+class Wedge(Attempt):
+    """An entry of this kind."""
+
+    def run(self) -> None:
+        """See :meth:`Attempt.run`."""
+        lane = self.lane
+        if lane.qemu_listens:
+            raise NotHere("QEMU listens: it does not connect to a backend that hangs")
+        self._before()
+        resumed = self._while_it_hangs()
+        slow = self.entry.word == "reboot"
+        deadline = Deadline(lane.options.boot if slow else lane.options.recovery)
+        ready = self._wait(lambda: self._ready(resumed), deadline, "the rings to run again")
+        before = lane.forget_probes()
+        self._wait(lambda: lane.vm.record.streak >= STEADY, deadline, "probes to be answered again")
+        if not slow:
+            self._measure(before, ready)
+        self._check_question()
+        self._check_connections(self._expected_connections())
+        self._check_health()
+        self._check_rules()
+
+    def _while_it_hangs(self) -> float:
+        """Do what the word says; returns when the backend went on."""
+        lane, backend = self.lane, self.lane.backend
+        watch = SocketWatch(lane.socket, lane.bell)
+        try:
+            deadline = Deadline(lane.options.recovery)
+            self.mark = backend.load(Script(hang_up=True), deadline)
+            lane.bell.wait(lambda: backend.events.of("closed", self.mark), deadline, "the stub to hang up")
+            # QEMU pauses for a second before it connects again.
+            backend.send(signal.SIGSTOP)
+            lane.bell.wait(lambda: watch.connected, deadline, "QEMU to connect to a backend that hangs", Wrong)
+            lane.vm.events()
+            self._act()
+            if watch.accepted:
+                raise Broken("the backend accepted a connection before it could be stopped")
+        finally:
+            watch.close()
+            resumed = backend.send(signal.SIGCONT)
+        return resumed
+
+    def _act(self) -> None:
+        if self.entry.word == "reboot":
+            self._do("reboot")
+            return
+        self._must_not_migrate()
+        self._do("set-link")
+        self._do("stop-cont")
+        self.lane.order("reload", deadline=Deadline(LOAD_SECONDS))
+        self._status()
+        if any(event["event"] == CONNECTED for event in self.lane.vm.events()):
+            raise Wrong(f"QEMU sent {CONNECTED} before its backend had answered")
+
+    def _do(self, action: str) -> None:
+        for command, arguments in ACTIONS[action]:
+            self._monitor(command, arguments)
+
+    def _must_not_migrate(self) -> None:
+        try:
+            self._monitor("migrate", {"uri": "exec:cat >/dev/null"})
+        except Refused:
+            return
+        raise Wrong("QEMU began a migration before its backend had answered")
+
+    def _check_question(self) -> None:
+        """What came in while the stub hung is read when it goes on: the question, and then the handshake."""
+        names = [event["name"] for event in self.lane.backend.events.of("message", self.mark)]
+        if names[:2] != [QUESTION, QUESTION]:
+            raise Wrong(f"QEMU sent {', '.join(names[:4])} instead of one question and a handshake after its answer")
