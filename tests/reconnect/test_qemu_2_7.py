@@ -4,12 +4,11 @@ backend, memory that is plugged in meanwhile, and migration.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -17,10 +16,8 @@ from reconnect import mainjob
 from reconnect.config import Config
 from reconnect.deadline import Deadline
 from reconnect.lab.binaries import Binaries, Qemu
-from reconnect.lab.failure import Broken, Wrong
+from reconnect.lab.failure import Broken
 from reconnect.lab.guest import Guest
-from reconnect.lab.lines import tail_of
-from reconnect.lab.matrix.lane import Lane, MatrixArguments
 from reconnect.lab.memory import memory_folder
 from reconnect.lab.scenario import Options
 from reconnect.lab.schemes import SCHEMES
@@ -28,95 +25,9 @@ from reconnect.lab.stub.script import Script
 from reconnect.toolchain import building
 from reconnect.toolchain.fetching import reachable
 from reconnect.workspace import Workspace
+from tests.reconnect.bench import FAST, LOG_ALL, SLOW, Bench, TwoPairs
 
 STACK = "qemu-2.7"
-SECONDS = 20.0
-AWAY = Script.parse("CONNECT:after-read@any", hang_up=True)
-"""The connection that is there ends, and no other gets anywhere."""
-
-LOG_ALL = 1 << 26
-"""VHOST_F_LOG_ALL: the backend notes in the log what it writes."""
-
-SLOW, FAST = 2 << 20, 1 << 30
-"""Bytes a second of a migration: one that is still under way when we are done, and one that ends."""
-
-
-@dataclass(frozen=True)
-class Arguments(MatrixArguments):
-    """QEMU's command line with words exchanged and added."""
-
-    exchange: Mapping[str, str] = field(default_factory=dict)
-    more: tuple[str, ...] = ()
-
-    def argv(self) -> list[str]:
-        """The whole command."""
-        return [*(self.exchange.get(word, word) for word in super().argv()), *self.more]
-
-
-class Bench(Lane):
-    """A lane whose QEMU may have other words in its command line."""
-
-    exchange: Mapping[str, str] = MappingProxyType({})
-    more: tuple[str, ...] = ()
-
-    def boot(self) -> None:
-        """Start QEMU and its guest, and wait until probes are answered."""
-        deadline = Deadline(self.options.boot)
-        self.power_on(deadline)
-        self.steady(deadline)
-
-    def ask(self, command: str, **arguments: object) -> Any:
-        """A command of QEMU's monitor and its answer."""
-        return self.vm.execute(
-            command, Deadline(SECONDS), **{name.replace("_", "-"): v for name, v in arguments.items()}
-        )
-
-    def load(self, script: Script) -> int:
-        """Give the stub a script; returns the number of its events so far."""
-        return self.backend.load(script, Deadline(SECONDS))
-
-    def steady(self, deadline: Deadline | None = None) -> None:
-        """Wait until probes are answered."""
-        self.forget_probes()
-        self.wait_steady(10, deadline or Deadline(SECONDS), "probes to be answered", Wrong)
-
-    def until(self, condition: Callable[[], Any], what: str) -> Any:
-        """Wait for something that the stub or QEMU says."""
-        return self.bell.wait(condition, Deadline(SECONDS), what, Wrong)
-
-    def lose_backend(self) -> None:
-        """The backend goes away, and QEMU has noticed: it has tried to connect again."""
-        mark = self.load(AWAY)
-        self.until(lambda: self.backend.events.of("connected", mark), "QEMU to look for its backend")
-
-    def said(self) -> list[str]:
-        """QEMU's log."""
-        return tail_of(self.vm.log, 10**6)
-
-    def migration(self) -> dict[str, Any]:
-        """The end of a migration that is under way, as query-migrate tells of it."""
-        deadline = Deadline(60)
-        while (status := self.ask("query-migrate"))["status"] in ("setup", "active"):
-            self.bell.pause(Deadline(min(0.1, deadline.remaining)))
-            assert not deadline.passed, status
-        return cast("dict[str, Any]", status)
-
-    def _arguments(self) -> MatrixArguments:
-        usual = super()._arguments()
-        fields = {name: getattr(usual, name) for name in MatrixArguments.__dataclass_fields__}
-        return Arguments(**fields, exchange=self.exchange, more=self.more)
-
-
-class TwoPairs(Bench):
-    """A bench with two queue pairs."""
-
-    pairs = 2
-    exchange = MappingProxyType(
-        {
-            "vhost-user,id=net,chardev=vhost": "vhost-user,id=net,chardev=vhost,queues=2",
-            "virtio-net-pci,netdev=net,romfile=": "virtio-net-pci,netdev=net,romfile=,mq=on,vectors=6",
-        }
-    )
 
 
 @pytest.fixture(scope="module")
