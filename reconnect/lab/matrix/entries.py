@@ -140,7 +140,7 @@ BY_NAME = (
     # Another one shows as much.
     *("plug:reconnect=1@hot-plug", "plug:closing@hot-plug", "unplug:connected@hot-plug", "unplug:closing@hot-plug"),
     *("cut:GET_QUEUE_NUM:*@queues", "cut:SET_MEM_TABLE:*@queues"),
-    *("cut:GET_VRING_BASE#2:*@unload", "cut:SET_MEM_TABLE:*@unload"),
+    *("cut:GET_VRING_BASE#2:*@unload", "cut:SET_MEM_TABLE:*@unload", "cut:GET_VRING_BASE#2:*@reboot"),
 )
 
 _NAME = re.compile(r"([a-z]+)(?::(.+))?@([a-z-]+)", re.ASCII)

@@ -39,7 +39,7 @@ from reconnect.lab.stub.script import Script
 
 CHARDEV, NETDEV, CARD = "hot", "net", "card"
 GUEST_SECONDS = 60.0
-"""The guest has a part in it, both ways; while a backend is silent it gets just one second of each eleven."""
+"""The guest has a part in it, both ways."""
 
 LOST = 5
 DEAD_SECONDS = 5.0

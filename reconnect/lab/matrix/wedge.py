@@ -60,6 +60,8 @@ class Wedge(Attempt):
             # QEMU pauses for a second before it connects again.
             backend.send(signal.SIGSTOP)
             lane.bell.wait(lambda: watch.connected, deadline, "QEMU to connect to a backend that hangs", Wrong)
+            # What is older comes in with an answer.
+            self._status()
             lane.vm.events()
             self._act()
             if watch.accepted:
