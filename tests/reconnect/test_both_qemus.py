@@ -175,7 +175,7 @@ def test_the_backend_dies_as_its_netdev_is_deleted(benches: Callable[..., Bench]
     bench.boot()
     mark = bench.load(Script.parse("GET_VRING_BASE:before-read@0"))
     bench.ask("netdev_del", id="net")
-    assert bench.backend.events.of("fired", mark)
+    bench.until(lambda: bench.backend.events.of("fired", mark), "the backend to say that it died")
     for _ in range(ATTEMPTS):
         assert bench.ask("query-status")["status"] == "running"
 
