@@ -85,6 +85,22 @@ class Bench(Lane):
             # Before QEMU 2.8.
             self.ask("migrate_set_speed", value=speed)
 
+    def add_object(self, kind: str, name: str, properties: Mapping[str, object]) -> None:
+        """An object of QEMU's."""
+        whole: dict[str, Any] = {"qom-type": kind, "id": name}
+        try:
+            self.ask("object-add", **whole, **properties)
+        except Refused:
+            # Before QEMU 6.0.
+            self.ask("object-add", **whole, props=properties)
+
+    def event_names(self) -> set[str]:
+        """All events that this QEMU may send."""
+        if "query-events" in {command["name"] for command in self.ask("query-commands")}:
+            return {event["name"] for event in self.ask("query-events")}
+        # Since QEMU 6.0.
+        return {entity["name"] for entity in self.ask("query-qmp-schema") if entity["meta-type"] == "event"}
+
     def migration(self) -> dict[str, Any]:
         """The end of a migration that is under way, as query-migrate tells of it."""
         deadline = Deadline(60)

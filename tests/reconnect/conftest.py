@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from reconnect import config, mainjob, settings
 from reconnect.config import Config
-from reconnect.lab.binaries import Binaries, Libvirt
+from reconnect.lab.binaries import Binaries, Libvirt, Qemu
 from reconnect.lab.guest import Guest
+from reconnect.lab.matrix.lane import ORDINARY, Shape
+from reconnect.lab.scenario import Options
+from reconnect.lab.schemes import SCHEMES
 from reconnect.toolchain import building
+from reconnect.toolchain.fetching import reachable
 from reconnect.toolchain.series import PATCHED
 from reconnect.workspace import ROOT, Workspace
+from tests.reconnect.bench import Bench
 
 STACK = "debian-12"
 """The stack that any machine with a Debian 12 mirror can build."""
@@ -73,3 +80,29 @@ def short_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def guest(workspace: Workspace, configuration: Config) -> Guest:
     """The test guest."""
     return mainjob.guest_image(workspace, configuration)
+
+
+@pytest.fixture(scope="module", params=["debian-12", "qemu-2.7"])
+def reference(request: pytest.FixtureRequest, workspace: Workspace, configuration: Config) -> Binaries:
+    """Both builds of each stack's QEMU in turn."""
+    component = configuration.component(configuration.stack(request.param).qemu)
+    if reason := reachable(workspace, component):
+        pytest.skip(f"the sources of {component.name} can't be had: {reason.splitlines()[0]}")
+    return mainjob.binaries(workspace, {"qemu": component}, {"qemu": building.build(workspace, component)})
+
+
+@pytest.fixture
+def benches(reference: Binaries, guest: Guest, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    """Makes benches, each with a stub of its own."""
+    with ExitStack() as stack:
+
+        def make(
+            kind: type[Bench] = Bench,
+            shape: Shape = ORDINARY,
+            qemu: Qemu = reference.patched,
+            scheme: str = "default",
+        ) -> Bench:
+            folder = tmp_path / f"bench-{len(list(tmp_path.iterdir())) + 1}"
+            return cast("Bench", stack.enter_context(kind(SCHEMES[scheme], qemu, guest, folder, Options(), shape)))
+
+        yield make
