@@ -38,10 +38,19 @@ class Arguments(MatrixArguments):
 
 
 class Bench(Lane):
-    """A lane whose QEMU may have other words in its command line."""
+    """A lane whose QEMU may have other words in its command line.
+
+    :cvar options_of_chardev: for the vhost-user chardev, beside the scheme's.
+    """
 
     exchange: Mapping[str, str] = MappingProxyType({})
     more: tuple[str, ...] = ()
+    options_of_chardev: tuple[str, ...] = ()
+
+    @property
+    def component(self) -> str:
+        """The name of QEMU's component."""
+        return self._qemu.name
 
     def boot(self) -> None:
         """Start QEMU and its guest, and wait until probes are answered."""
@@ -72,6 +81,13 @@ class Bench(Lane):
         """The backend goes away, and QEMU has noticed: it has tried to connect again."""
         mark = self.load(AWAY)
         self.until(lambda: self.backend.events.of("connected", mark), "QEMU to look for its backend")
+
+    def until_said(self, text: str, times: int) -> None:
+        """Wait until QEMU's log, which rings no bell, has so many lines with a text."""
+        deadline = Deadline(SECONDS)
+        while len([line for line in self.said() if text in line]) < times:
+            assert not deadline.passed, self.said()
+            self.bell.pause(Deadline(min(0.1, deadline.remaining)))
 
     def said(self) -> list[str]:
         """QEMU's log."""
@@ -112,6 +128,7 @@ class Bench(Lane):
     def _arguments(self) -> MatrixArguments:
         usual = super()._arguments()
         fields = {name: getattr(usual, name) for name in MatrixArguments.__dataclass_fields__}
+        fields["chardev"] = (*usual.chardev, *self.options_of_chardev)
         return Arguments(**fields, exchange=self.exchange, more=self.more)
 
 

@@ -162,7 +162,11 @@ class Session:
             return
         if rule and rule.action == "delay":
             time.sleep((rule.value or 0) / 1000)
-        if raw:
+        if rule and rule.action == "drip":
+            for byte in raw:
+                wire.send(self.connection, bytes([byte]))
+                time.sleep((rule.value or 0) / 1000)
+        elif raw:
             wire.send(self.connection, raw)
 
     def _cut(self, rule: Rule, script: Script) -> None:
