@@ -246,7 +246,7 @@ def test_a_damaged_object_ends_with_3_and_the_next_call_fetches_again(tiny: Tiny
 
 def test_origins_that_are_there_or_not_are_told_by_status(tiny: Tiny, tmp_path: Path) -> None:
     tiny.stacks(origins=[f"file://{tmp_path}/gone"])
-    done = tiny.checkout.run("status").expect(0, "last run: none", "does not appear")
+    done = tiny.checkout.run("status", COLUMNS="200").expect(0, "last run: none", "does not appear")
     rows = {line.split()[0]: line for line in done.output.splitlines() if line.strip()}
     assert " yes " in rows["other"]
     assert "not asked" in tiny.checkout.run("status", "--offline").expect(0).output

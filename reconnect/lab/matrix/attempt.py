@@ -315,11 +315,16 @@ class Attempt:
             return float(lane.backend.events.all[self.mark]["t"])
         fired = partial(lane.backend.events.of, "fired", self.mark)
         self._wait(lambda: fired() or self._ready(0.0), deadline, "QEMU to send the message")
-        # The last message of a start comes after the rings run: give it the time to come.
-        if not fired():
-            lane.wait_steady(STEADY, deadline, "probes to be answered", Wrong)
+        # The last message of a start comes after the rings run: give it the time to come, and probes beyond those that
+        # were answered before.
+        answered = len(lane.vm.record.answered)
+        more = partial(self._answered_beyond, answered + STEADY)
+        self._wait(lambda: fired() or more(), deadline, "probes to be answered")
         self._must_have_fired()
         return float(fired()[0]["t"])
+
+    def _answered_beyond(self, number: int) -> bool:
+        return len(self.lane.vm.record.answered) >= number
 
     def _wait(self, condition: Callable[[], T | None], deadline: Deadline, what: str) -> T:
         """Wait; where that is in vain, tell what has happened so far.
