@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from reconnect.deadline import Deadline
 from reconnect.lab.failure import Wrong
+from reconnect.lab.faults import FAULTS
 from reconnect.lab.lines import tail_of
 from reconnect.lab.matrix.lane import Lane, MatrixArguments
 from reconnect.lab.qmp import Refused
@@ -38,19 +39,12 @@ class Arguments(MatrixArguments):
 
 
 class Bench(Lane):
-    """A lane whose QEMU may have other words in its command line.
-
-    :cvar options_of_chardev: for the vhost-user chardev, beside the scheme's.
-    """
+    """A lane whose QEMU may have other words in its command line."""
 
     exchange: Mapping[str, str] = MappingProxyType({})
     more: tuple[str, ...] = ()
-    options_of_chardev: tuple[str, ...] = ()
-
-    @property
-    def component(self) -> str:
-        """The name of QEMU's component."""
-        return self._qemu.name
+    chardev: tuple[str, ...] = ()
+    """More options of the vhost-user chardev."""
 
     def boot(self) -> None:
         """Start QEMU and its guest, and wait until probes are answered."""
@@ -82,12 +76,21 @@ class Bench(Lane):
         mark = self.load(AWAY)
         self.until(lambda: self.backend.events.of("connected", mark), "QEMU to look for its backend")
 
-    def until_said(self, text: str, times: int) -> None:
-        """Wait until QEMU's log, which rings no bell, has so many lines with a text."""
-        deadline = Deadline(SECONDS)
-        while len([line for line in self.said() if text in line]) < times:
-            assert not deadline.passed, self.said()
-            self.bell.pause(Deadline(min(0.1, deadline.remaining)))
+    def kill_backend(self) -> None:
+        """Nobody listens at the vhost-user socket from here on, and there is no such file."""
+        self.backend.inflict(FAULTS["crash"], Deadline(SECONDS))
+        self.socket.unlink(missing_ok=True)
+
+    def revive_backend(self) -> None:
+        """Start the backend again; its events count from 0."""
+        self.backend.start(Deadline(SECONDS))
+
+    def add_chardev(self, **options: object) -> None:
+        """A chardev at the backend's socket, as management applications plug it."""
+        place = {"type": "unix", "data": {"path": str(self.socket)}}
+        self.ask(
+            "chardev-add", id="vhost", backend={"type": "socket", "data": {"addr": place, "server": False, **options}}
+        )
 
     def said(self) -> list[str]:
         """QEMU's log."""
@@ -128,7 +131,7 @@ class Bench(Lane):
     def _arguments(self) -> MatrixArguments:
         usual = super()._arguments()
         fields = {name: getattr(usual, name) for name in MatrixArguments.__dataclass_fields__}
-        fields["chardev"] = (*usual.chardev, *self.options_of_chardev)
+        fields["chardev"] = (*usual.chardev, *self.chardev)
         return Arguments(**fields, exchange=self.exchange, more=self.more)
 
 

@@ -1,166 +1,262 @@
-"""What QEMU makes of its options and of its monitor's commands for a vhost-user netdev, and of other chardevs. On both
-QEMUs.
+"""What QEMU's command line and its monitor promise for a vhost-user chardev and a netdev, and what stays as it was for
+all others. On both QEMUs.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from reconnect.deadline import Deadline
-from reconnect.lab.failure import Broken
-from reconnect.lab.faults import FAULTS
+from reconnect.lab.binaries import Binaries, Qemu
 from reconnect.lab.matrix.lane import Shape
 from reconnect.lab.qmp import Refused
+from reconnect.lab.stub.protocol import ANSWERED, Request, name_of
 from reconnect.lab.stub.script import Script
 from tests.reconnect.bench import SECONDS, Bench
 
-GUEST_SECONDS = 60.0
-THREE_ATTEMPTS = 3.5
-"""Seconds in which QEMU tries three times to connect: what must not happen can't be awaited."""
+ATTEMPTS_SECONDS = 3.5
+"""QEMU tries to connect each second: time for three attempts after the first."""
+
+RANGE = "'reconnect' must be between 0 and 2147483 seconds"
+REFUSED = {
+    "qemu-2.7": {
+        "server=on,reconnect=5": "'reconnect' is for a socket that connects; it cannot be combined with 'server'",
+        "reconnect=-1": RANGE,
+        "reconnect=2147484": RANGE,
+        f"reconnect={2**32 + 1}": RANGE,
+    },
+    "qemu-7.2": {
+        "server=on,reconnect=5": "'reconnect' option is incompatible with socket in server listen mode",
+        "reconnect=-1": "No such file or directory",
+    },
+}
+"""What each says to options of a chardev whose peer is absent."""
 
 UNABLE = "Unable to connect character device vhost"
+PAUSED = Shape(paused=True)
+PLUGGED = Shape(card=False)
+GUEST_SECONDS = 60.0
+DRIPPING = Script.parse(*(f"{name_of(request)}#any:drip@any" for request in [*ANSWERED, Request.SET_MEM_TABLE]))
 
 
-def test_reconnect_zero_is_the_users_wish(benches: Callable[..., Bench]) -> None:
-    """Steps: a guest whose chardev has reconnect=0; its backend hangs up, and listens on.
-
-    Verify: QEMU lives, and leaves the backend alone.
-    """
-    bench = benches()
-    bench.options_of_chardev = ("reconnect=0",)
-    bench.boot()
-    mark = bench.load(Script(hang_up=True))
-    bench.until(lambda: bench.backend.events.of("closed", mark), "the connection to end")
-    bench.bell.pause(Deadline(THREE_ATTEMPTS))
-    assert not bench.backend.events.of("connected", mark)
-    assert bench.ask("query-status")["status"] == "running"
-
-
-def test_reconnect_with_server_is_an_error(benches: Callable[..., Bench]) -> None:
-    """Verify: QEMU ends at once, and says what does not go together."""
-    bench = benches(scheme="server")
-    bench.options_of_chardev = ("reconnect=5",)
-    with pytest.raises(Broken, match="exit code 1"):
-        bench.power_on(Deadline(SECONDS))
-    assert any("reconnect" in line and "server" in line for line in bench.said())
-
-
-@pytest.mark.parametrize("value", ["-1", "4294967297"])
-def test_a_time_that_is_not_kept_is_an_error(benches: Callable[..., Bench], value: str) -> None:
-    """Verify: QEMU ends at once. 7.2 is as its authors left it: it takes both for something else."""
-    bench = benches()
-    if bench.component != "qemu-2.7":
-        pytest.skip("QEMU's own choice: not changed by this series")
-    bench.options_of_chardev = (f"reconnect={value}",)
-    with pytest.raises(Broken, match="exit code 1"):
-        bench.power_on(Deadline(SECONDS))
-    assert any("reconnect" in line for line in bench.said())
-
-
-def test_a_backend_that_is_absent_at_start_is_waited_for(benches: Callable[..., Bench]) -> None:
-    """Steps: QEMU starts without its backend; the backend comes; it goes once more.
-
-    Verify: QEMU lives, tells of each outage in one line, and the guest boots and has its network.
-    """
-    bench = benches()
-
-    def late() -> None:
-        bench.until_said(UNABLE, 1)
-        bench.bell.pause(Deadline(THREE_ATTEMPTS))
-        assert len(bench.said()) == 1
-        assert "again" in bench.said()[0]
-        bench.backend.start(Deadline(SECONDS))
-
-    _remove(bench)
-    bench.power_on(Deadline(bench.options.boot), late)
-    bench.steady(Deadline(bench.options.boot))
-    _remove(bench)
-    bench.until_said(UNABLE, 2)
-
-
-def _remove(bench: Bench) -> None:
-    bench.backend.inflict(FAULTS["crash"], Deadline(SECONDS))
-    bench.socket.unlink()
-
-
-def test_another_chardev_without_its_peer_is_an_error(benches: Callable[..., Bench]) -> None:
-    """Steps: a serial port's socket that nobody listens to.
-
-    Verify: QEMU ends at once, as ever: the default is vhost-user's alone.
-    """
-    bench = benches()
-    bench.more = ("-chardev", f"socket,id=other,path={bench.runtime / 'absent.sock'}", "-serial", "chardev:other")
-    with pytest.raises(Broken, match="exit code 1"):
-        bench.power_on(Deadline(SECONDS))
-    assert any("Failed to connect" in line and "absent.sock" in line for line in bench.said())
-
-
-def test_another_chardev_that_loses_its_peer_is_left_alone(benches: Callable[..., Bench]) -> None:
-    """Verify: a serial port does not connect again, beside a netdev that does."""
-    bench = benches()
-    path = bench.runtime / "other.sock"
-    bench.more = ("-chardev", f"socket,id=other,path={path}", "-serial", "chardev:other")
-    with socket.socket(socket.AF_UNIX) as listener:
+@contextmanager
+def _listening(path: Path) -> Iterator[socket.socket]:
+    """A peer of an ordinary chardev."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(path))
-        listener.listen()
+        listener.listen(8)
         listener.settimeout(SECONDS)
+        yield listener
+
+
+def _serial(name: str, path: Path, *options: str) -> list[str]:
+    """A serial port whose chardev is the client of a unix socket."""
+    return ["-chardev", ",".join(["socket", f"id={name}", f"path={path}", *options]), "-serial", f"chardev:{name}"]
+
+
+def _refusal(qemu: Qemu, *words: str) -> str:
+    """The only line of a QEMU that ends at once with exit code 1, without the program's name."""
+    command = [str(qemu.binary), "-machine", "none", "-nodefaults", "-display", "none", *words]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS)
+    (line,) = ended.stderr.splitlines()
+    assert (ended.returncode, ended.stdout) == (1, "")
+    return line.partition(": ")[2]
+
+
+def _two_attempts(control: socket.socket, connection: socket.socket) -> None:
+    """Let time pass in which QEMU connects an ordinary chardev with reconnect=1 again, and once more."""
+    for _ in range(2):
+        connection.close()
+        connection = control.accept()[0]
+    connection.close()
+
+
+def _vhost_user_clients(bench: Bench) -> list[str]:
+    """The net clients of vhost-user netdevs: one a queue pair."""
+    text = str(bench.ask("human-monitor-command", command_line="info network"))
+    return [line.strip() for line in text.splitlines() if "type=vhost-user" in line]
+
+
+def _need_chardev(bench: Bench, **options: object) -> None:
+    """Add the vhost-user chardev unless it is there: QEMU 7.2 deletes it with the netdev that could not be made."""
+    if "vhost" not in [chardev["label"] for chardev in bench.ask("query-chardev")]:
+        bench.add_chardev(**options)
+
+
+def test_a_reconnect_time_of_zero_is_none(benches: Callable[..., Bench]) -> None:
+    """Steps: reconnect=0 for the vhost-user chardev; its backend hangs up; another chardev connects twice meanwhile.
+
+    Verify: no connection after the first, the guest's link is down, QEMU lives.
+    """
+    bench = benches()
+    bench.chardev = ("reconnect=0",)
+    path = bench.runtime / "control.sock"
+    bench.more = tuple(_serial("control", path, "reconnect=1"))
+    with _listening(path) as control:
         bench.boot()
-        listener.accept()[0].close()
+        connection = control.accept()[0]
         mark = bench.load(Script(hang_up=True))
-        bench.until(lambda: bench.backend.events.of("connected", mark), "the netdev to connect again")
-        listener.settimeout(THREE_ATTEMPTS)
-        with pytest.raises(TimeoutError):
-            listener.accept()
+        bench.until(lambda: bench.vm.record.link_up is False, "the guest's link to be down")
+        _two_attempts(control, connection)
+    assert bench.ask("query-status")["status"] == "running"
+    assert not bench.backend.events.of("connected", mark)
+    assert bench.vm.record.link_up is False
+
+
+def test_a_reconnect_time_that_would_not_be_kept(reference: Binaries, short_tmp: Path) -> None:
+    """Verify: QEMU says what is wrong and ends with 1.
+
+    A stock QEMU 7.2 refuses a server's, takes a negative one for none, and has no limit: the series leaves that alone.
+    """
+    for options, why in REFUSED[reference.patched.name].items():
+        chardev = f"socket,id=vhost,path={short_tmp}/none,{options}"
+        refusal = _refusal(reference.patched, "-chardev", chardev, "-netdev", "vhost-user,id=n,chardev=vhost")
+        assert refusal.endswith(why), options
+
+
+@pytest.mark.parametrize("scheme", ["default", "explicit"])
+def test_qemu_starts_before_its_backend(benches: Callable[..., Bench], scheme: str) -> None:
+    """Steps: start QEMU without a backend; start that after a few attempts; then take it away once more.
+
+    Verify: QEMU waits, and says so in one line an outage; each time the guest has its network afterwards.
+    """
+    bench = benches(scheme=scheme)
+    bench.kill_backend()
+
+    def wait_and_start() -> None:
+        bench.bell.pause(Deadline(ATTEMPTS_SECONDS))
+        (line,) = bench.said()
+        assert UNABLE in line
+        assert "trying again every 1 s" in line
+        bench.revive_backend()
+
+    deadline = Deadline(bench.options.boot)
+    bench.power_on(deadline, wait_and_start)
+    bench.steady(deadline)
+    assert len(bench.said()) == 1
+    bench.kill_backend()
+    bench.until(lambda: bench.vm.record.link_up is False, "the guest's link to be down")
+    bench.bell.pause(Deadline(ATTEMPTS_SECONDS))
+    bench.revive_backend()
     bench.steady()
+    assert len([line for line in bench.said() if UNABLE in line]) == 2
 
 
-def test_a_chardev_in_use_is_an_error(benches: Callable[..., Bench]) -> None:
-    """Verify: netdev_add of a second netdev is refused, and neither QEMU nor the first one minds."""
+def test_another_chardev_needs_its_peer_at_start(reference: Binaries, short_tmp: Path) -> None:
+    """Steps: a serial port's peer is absent, beside a vhost-user netdev.
+
+    Verify: QEMU ends at once, with the very words of a QEMU without the series.
+    """
+    words = [
+        *_serial("other", short_tmp / "other.sock"),
+        *("-chardev", f"socket,id=vhost,path={short_tmp}/vhost.sock", "-netdev", "vhost-user,id=n,chardev=vhost"),
+    ]
+    refusal = _refusal(reference.patched, *words)
+    assert refusal == _refusal(reference.baseline, *words)
+    assert refusal.endswith("No such file or directory")
+
+
+def test_another_chardev_does_not_connect_again(benches: Callable[..., Bench]) -> None:
+    """Steps: the peer of a serial port hangs up; another chardev, told to reconnect, is connected twice meanwhile.
+
+    Verify: the serial port's chardev stays disconnected.
+    """
+    bench = benches(shape=PAUSED)
+    paths = bench.runtime / "other.sock", bench.runtime / "control.sock"
+    bench.more = (*_serial("other", paths[0]), *_serial("control", paths[1], "reconnect=1"))
+    with _listening(paths[0]) as other, _listening(paths[1]) as control:
+        bench.power_on(Deadline(bench.options.boot))
+        connection = control.accept()[0]
+        other.accept()[0].close()
+        _two_attempts(control, connection)
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.accept()
+    (name,) = (chardev["filename"] for chardev in bench.ask("query-chardev") if chardev["label"] == "other")
+    assert name.startswith("disconnected:")
+
+
+def test_a_chardev_that_is_in_use(benches: Callable[..., Bench]) -> None:
+    """Steps: netdev_add with the chardev of another netdev, and with that of a serial port.
+
+    Verify: an error that says so, and the guest's network goes on.
+    """
     bench = benches()
     bench.boot()
-    with pytest.raises(Refused):
-        bench.ask("netdev_add", type="vhost-user", id="second", chardev="vhost")
-    assert bench.ask("query-status")["status"] == "running"
+    (client,) = _vhost_user_clients(bench)
+    for chardev in ("vhost", "probe"):
+        with pytest.raises(Refused, match="in use"):
+            bench.ask("netdev_add", type="vhost-user", id="second", chardev=chardev)
     bench.steady()
+    assert _vhost_user_clients(bench) == [client]
 
 
 @pytest.mark.parametrize(
-    ("queues", "why"), [(3, "did not get through the handshake"), (0, r"must be in range \[1, 1024\]")]
+    ("queues", "why"), [(4, "did not get through the handshake"), (0, "number of queues must be in range")]
 )
-def test_netdev_add_can_be_repeated(benches: Callable[..., Bench], queues: int, why: str) -> None:
-    """Steps: netdev_add with more queues than the backend has, or none; once more as it should be; plug the card.
+def test_netdev_add_with_a_wrong_number_of_queues(benches: Callable[..., Bench], queues: int, why: str) -> None:
+    """Steps: netdev_add with more queues than the backend has, or none; the same with two.
 
-    Verify: an error that says why; then a network.
+    Verify: an error that says so; then one netdev, and the backend has had its handshake.
     """
-    bench = benches(shape=Shape(card=False))
+    bench = benches(shape=PLUGGED)
+    bench.power_on(Deadline(bench.options.boot))
+    for _ in range(2):
+        _need_chardev(bench)
+        with pytest.raises(Refused, match=why):
+            bench.ask("netdev_add", type="vhost-user", id="net", chardev="vhost", queues=queues)
+    assert _vhost_user_clients(bench) == []
+    _need_chardev(bench)
+    bench.ask("netdev_add", type="vhost-user", id="net", chardev="vhost", queues=2)
+    assert len(_vhost_user_clients(bench)) == 2
+    assert bench.backend.events.of("connected")
+
+
+def test_netdev_add_without_a_backend(benches: Callable[..., Bench]) -> None:
+    """Steps: chardev-add with reconnect, as libvirt does, and netdev_add, while there is no backend; then start it and
+    add the netdev again, and a card.
+
+    Verify: the error says why, and at once: the monitor answers; then one netdev, and the guest has its network.
+    """
+    bench = benches(shape=PLUGGED)
     bench.power_on(Deadline(bench.options.boot))
     bench.bell.wait(lambda: bench.vm.agent.ready, Deadline(bench.options.boot), "the guest to boot")
-    _add_chardev(bench)
-    with pytest.raises(Refused, match=why):
-        bench.ask("netdev_add", type="vhost-user", id="net", chardev="vhost", queues=queues)
-    # Since QEMU 2.9 a netdev takes its chardev with it.
-    if all(chardev["label"] != "vhost" for chardev in bench.ask("query-chardev")):
-        _add_chardev(bench)
+    bench.kill_backend()
+    for _ in range(2):
+        _need_chardev(bench, reconnect=1)
+        with pytest.raises(Refused, match="No such file or directory"):
+            bench.ask("netdev_add", type="vhost-user", id="net", chardev="vhost")
+    assert _vhost_user_clients(bench) == []
+    bench.revive_backend()
+    _need_chardev(bench, reconnect=1)
     bench.ask("netdev_add", type="vhost-user", id="net", chardev="vhost")
+    assert len(_vhost_user_clients(bench)) == 1
     bench.ask("device_add", driver="virtio-net-pci", id="card", netdev="net", romfile="")
     bench.order("network", deadline=Deadline(GUEST_SECONDS))
     bench.steady()
 
 
-def _add_chardev(bench: Bench) -> None:
-    place = {"type": "unix", "data": {"path": str(bench.socket)}}
-    bench.ask("chardev-add", id="vhost", backend={"type": "socket", "data": {"addr": place, "server": False}})
+def test_a_backend_whose_answers_come_byte_by_byte(benches: Callable[..., Bench]) -> None:
+    """Steps: boot with a backend whose answers come in single bytes; restart it.
 
-
-def test_replies_that_come_byte_by_byte(benches: Callable[..., Bench]) -> None:
-    """Verify: a slow relay is no reason to give up a connection."""
+    Verify: each time the first handshake is good.
+    """
     bench = benches()
-    bench.boot()
-    mark = bench.load(Script.parse("GET_FEATURES#any:drip=5@any", "GET_QUEUE_NUM:drip=5@any", hang_up=True))
-    bench.until(partial(bench.backend.events.of, "ready", mark), "the rings to run again")
+    bench.load(DRIPPING)
+    greeted = partial(bench.backend.events.of, "message", name="SET_OWNER")
+    deadline = Deadline(bench.options.boot)
+    bench.power_on(deadline, lambda: bench.until(greeted, "the backend to be greeted"))
+    bench.steady(deadline)
+    mark = bench.load(replace(DRIPPING, hang_up=True))
     bench.steady()
     assert len(bench.backend.events.of("connected", mark)) == 1
+    assert len(bench.backend.events.of("connected")) == 2
+    assert not bench.backend.broken_rules()

@@ -95,8 +95,7 @@ def test_a_backend_fails_the_handshake_of_the_second_pair(benches: Callable[...,
     bench = benches(shape=Shape(card=False))
     bench.power_on(Deadline(bench.options.boot))
     bench.bell.wait(lambda: bench.vm.agent.ready, Deadline(bench.options.boot), "the guest to boot")
-    place = {"type": "unix", "data": {"path": str(bench.socket)}}
-    bench.ask("chardev-add", id="vhost", backend={"type": "socket", "data": {"addr": place, "server": False}})
+    bench.add_chardev()
     bench.ask("netdev_add", type="vhost-user", id="net", chardev="vhost", queues=2)
     mark = bench.load(Script.parse("GET_PROTOCOL_FEATURES#2:after-read@any", hang_up=True))
     bench.until(lambda: len(bench.backend.events.of("closed", mark)) >= 2, "a failed handshake")

@@ -18,7 +18,7 @@ message ``CONNECT`` is the connection itself: the rule is carried out before any
 ``wrong-size``        an answer whose payload is four bytes short
 ``wrong-flags``       an answer without the reply flag
 ``delay=MS``          answer that many milliseconds late
-``drip=MS``           answer byte by byte, with that many milliseconds in between
+``drip``              send the answer in single bytes, each when the front-end has taken the one before
 ====================  ================================================================================================
 
 Example: ``SET_MEM_TABLE:half-reply GET_QUEUE_NUM:answer=1@any``.
@@ -35,8 +35,19 @@ from reconnect.lab.stub.protocol import Request
 
 CONNECT = "CONNECT"
 CLOSING = ("before-read", "after-read", "half-reply")
-VALUED = ("answer", "delay", "drip")
-ACTIONS = (*CLOSING, "stall", "truncate", "drop-fds", "nack", "wrong-request", "wrong-size", "wrong-flags", *VALUED)
+VALUED = ("answer", "delay")
+ACTIONS = (
+    *CLOSING,
+    "stall",
+    "truncate",
+    "drop-fds",
+    "nack",
+    "wrong-request",
+    "wrong-size",
+    "wrong-flags",
+    "drip",
+    *VALUED,
+)
 CONNECT_ACTIONS = ("before-read", "after-read", "stall")
 ANY = -1
 """Each connection; each occurrence."""

@@ -162,10 +162,8 @@ class Session:
             return
         if rule and rule.action == "delay":
             time.sleep((rule.value or 0) / 1000)
-        if rule and rule.action == "drip":
-            for byte in raw:
-                wire.send(self.connection, bytes([byte]))
-                time.sleep((rule.value or 0) / 1000)
+        if raw and rule and rule.action == "drip":
+            wire.drip(self.connection, raw)
         elif raw:
             wire.send(self.connection, raw)
 

@@ -6,8 +6,12 @@ Nothing here judges; what is malformed beyond reading raises :class:`Garbled`.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
+import sys
+import termios
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -113,11 +117,32 @@ def send(connection: socket.socket, raw: bytes) -> None:
         raise HungUp from error
 
 
+def drip(connection: socket.socket, raw: bytes) -> None:
+    """Send bytes one by one, so that each read of the front-end's brings one.
+
+    One that is not taken within :data:`BODY_SECONDS` is followed by the others all the same.
+
+    :raises HungUp: nobody is there to read them.
+    """
+    for place in range(len(raw)):
+        send(connection, raw[place : place + 1])
+        end = time.monotonic() + BODY_SECONDS
+        # Nothing tells a sender that its bytes were taken: unix(7) has only a figure to look at, SIOCOUTQ.
+        while time.monotonic() < end and _untaken(connection):
+            time.sleep(0.0005)
+
+
 def close_all(fds: Sequence[int]) -> None:
     """Close descriptors. Never fails."""
     for fd in fds:
         with contextlib.suppress(OSError):
             os.close(fd)
+
+
+def _untaken(connection: socket.socket) -> int:
+    """What was sent and not read, with the kernel's overhead; 0 for nothing (SIOCOUTQ, which has TIOCOUTQ's number)."""
+    answer = fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4))
+    return int.from_bytes(answer, sys.byteorder)
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from reconnect.lab.stub.protocol import PROTOCOL_FEATURES, U64, VRING_STATE, Request
+from reconnect.lab.stub.protocol import FEATURES, HEADER, PROTOCOL_FEATURES, U64, VRING_STATE, Request
 from reconnect.lab.stub.script import ACTIONS, ANY, CONNECT, CONNECT_ACTIONS, VALUED, Rule, Script, ScriptError
 from tests.unit.stub.conftest import Dial, Start
 from tests.unit.stub.frontend import FrontEnd, Stub, table
@@ -151,6 +151,36 @@ def test_delay(start: Start, dial: Dial) -> None:
     began = time.monotonic()
     front.ask(Request.GET_FEATURES)
     assert time.monotonic() - began >= 0.3
+
+
+def test_drip(start: Start, dial: Dial) -> None:
+    """Verify: each read brings one byte, though there is room for all; the whole is the right answer."""
+    front = dial(start("--rule", "GET_FEATURES:drip"))
+    front.send(Request.GET_FEATURES)
+    parts = [front.connection.recv(64) for _ in range(HEADER.size + U64.size)]
+    assert {len(part) for part in parts} == {1}
+    assert U64.unpack(b"".join(parts)[HEADER.size :])[0] == FEATURES
+    assert front.ask(Request.GET_FEATURES) == FEATURES
+
+
+def test_drip_to_one_who_hangs_up(start: Start, dial: Dial) -> None:
+    """Verify: the stub sees the end and serves the next."""
+    stub = start("--rule", "GET_FEATURES:drip")
+    front = dial(stub)
+    front.send(Request.GET_FEATURES)
+    assert len(front.connection.recv(64)) == 1
+    front.connection.close()
+    assert stub.until("closed")["by"] == "front-end"
+    dial(stub).greet()
+
+
+def test_drip_where_nothing_is_answered(start: Start, dial: Dial) -> None:
+    """Verify: the message is obeyed, and the connection goes on."""
+    stub = start("--rule", "SET_OWNER:drip")
+    front = dial(stub)
+    front.greet()
+    assert front.ask(Request.GET_FEATURES) == FEATURES
+    assert stub.until("fired")["rule"] == "SET_OWNER:drip"
 
 
 @pytest.mark.parametrize("action", ["before-read", "after-read", "stall"])
