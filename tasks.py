@@ -14,12 +14,13 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from reconnect import config as configuration
-from reconnect import settings, tables
-from reconnect.config import Component, Config
-from reconnect.console import err, say
-from reconnect.errors import INTERRUPTED, ConfigError, MachineError, ReconnectError
-from reconnect.workspace import ROOT, Workspace
+from reconnect.jobs import tables
+from reconnect.kit.console import err, say
+from reconnect.kit.errors import INTERRUPTED, ConfigError, MachineError, ReconnectError
+from reconnect.project import config as configuration
+from reconnect.project import settings
+from reconnect.project.config import Component, Config
+from reconnect.project.workspace import ROOT, Workspace
 
 
 def ours(body: Callable[..., None]) -> Callable[..., None]:
@@ -67,7 +68,7 @@ def _components(workspace: Workspace, config: Config, component: str, stack: str
 @ours
 def doctor(_: Context) -> None:
     """What this machine can run, what is missing, and the command that mends it."""
-    from reconnect.doctor import BAD, examine
+    from reconnect.jobs.doctor import BAD, examine
 
     findings = examine(_workspace())
     tables.doctor(findings)
@@ -192,7 +193,7 @@ def test_reconnect(
     sanitize: bool = False,
 ) -> None:
     """The main job: build what is missing, crash the switch under real guests, print and write what came of it."""
-    from reconnect import mainjob
+    from reconnect.jobs import main as mainjob
 
     workspace = _workspace()
     wish = mainjob.Wish(stack, scheme, backend, fault, repeat, neighbour, accel, through, sanitize)
@@ -223,7 +224,7 @@ def test_upstream(_: Context, component: str = "", stack: str = "", only: str = 
 @ours
 def test_series(_: Context, component: str) -> None:
     """Compile and run a component after each patch of its series: whoever bisects finds no broken step."""
-    from reconnect import seriesjob
+    from reconnect.jobs import series as seriesjob
     from reconnect.toolchain import fetching
 
     workspace = _workspace()
@@ -237,7 +238,7 @@ def test_series(_: Context, component: str) -> None:
 @ours
 def test(_: Context, only: str = "") -> None:
     """The project's own checks: ruff, mypy, the series' lint, and all tests, with real builds and real guests."""
-    from reconnect import selftest
+    from reconnect.jobs import selftest
 
     selftest.run(ROOT, only)
 
@@ -269,7 +270,7 @@ def image(
 @ours
 def clean(_: Context, cache: bool = False) -> None:
     """Remove what is generated below build/."""
-    from reconnect import cleaning
+    from reconnect.jobs import cleaning
 
     workspace = _workspace()
     cleaning.clean(workspace, cache=cache)

@@ -8,7 +8,7 @@ from invoke.exceptions import ParseError
 from invoke.program import Program as InvokeProgram
 
 from reconnect import __version__
-from reconnect.errors import INTERRUPTED, ConfigError
+from reconnect.kit.errors import INTERRUPTED, ConfigError
 
 
 class Program(InvokeProgram):

@@ -6,15 +6,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import product
 
-from reconnect.errors import ConfigError
+from reconnect.kit.errors import ConfigError
+from reconnect.kit.suggest import unknown
 from reconnect.lab.backends import Backend
 from reconnect.lab.backends.stub import Stub
 from reconnect.lab.backends.testpmd import Testpmd
 from reconnect.lab.faults import FAULTS
 from reconnect.lab.matrix.entries import DEFAULT, ENTRIES, MATRIX, named
-from reconnect.lab.results import cell_name
 from reconnect.lab.schemes import QEMU, SCHEMES, THROUGH
-from reconnect.suggest import unknown
+from reconnect.report.results import cell_name
 
 BACKENDS: dict[str, type[Backend]] = {Testpmd.name: Testpmd, Stub.name: Stub}
 DEFAULT_BACKENDS = (Testpmd.name,)

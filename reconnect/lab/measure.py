@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from reconnect.lab.probe.log import ProbeRecord
-from reconnect.lab.stages import Moments
+from reconnect.lab.process.stages import Moments
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,19 @@ from pathlib import Path
 
 import psutil
 
-from reconnect import console
-from reconnect.errors import ReconnectError
-from reconnect.lab.accel import check_accelerator
+from reconnect.kit import console
+from reconnect.kit.errors import ReconnectError
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.cells import BACKENDS, Cell
-from reconnect.lab.guest import Guest
+from reconnect.lab.guest.image import Guest
 from reconnect.lab.libvirt import places as libvirt_places
 from reconnect.lab.matrix.entries import Entry, is_entry
 from reconnect.lab.matrix.runner import run_matrix
-from reconnect.lab.results import CellResult, RunResult, StackInfo, save
+from reconnect.lab.qemu.accel import check_accelerator
 from reconnect.lab.scenario import FAILURE, Options, run_cell
 from reconnect.lab.schemes import ATTACH, LIBVIRT, QEMU, SCHEMES
 from reconnect.report import junit, table
+from reconnect.report.results import CellResult, RunResult, StackInfo, save
 
 WAYS = {LIBVIRT: "libvirt", ATTACH: "libvirt, attached after the boot"}
 

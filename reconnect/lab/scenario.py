@@ -26,30 +26,30 @@ from pathlib import Path
 
 import psutil
 
-from reconnect.deadline import Deadline
-from reconnect.lab import standstill
-from reconnect.lab.arguments import QemuArguments, pinned
+from reconnect.kit.deadline import Deadline
+from reconnect.kit.sockets import checked
 from reconnect.lab.backends import Backend, Place
-from reconnect.lab.bell import Bell
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.cells import BACKENDS, Cell
-from reconnect.lab.failure import Broken, CellFailure, Wrong
 from reconnect.lab.faults import FAULTS
-from reconnect.lab.guest import Guest
+from reconnect.lab.guest.image import Guest
 from reconnect.lab.libvirt.daemon import Libvirtd, Settings
 from reconnect.lab.libvirt.domain import Domain
 from reconnect.lab.libvirt.memory import SharedMemory, shared_memory
 from reconnect.lab.libvirt.vm import LibvirtVm
-from reconnect.lab.machine import Machine
 from reconnect.lab.measure import figures, moments
-from reconnect.lab.memory import memory_folder
 from reconnect.lab.probe.log import ProbeRecord
-from reconnect.lab.results import CellResult, QemuFigures
-from reconnect.lab.rundir import runtime_dir
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.failure import Broken, CellFailure, Wrong
+from reconnect.lab.process.rundir import runtime_dir
+from reconnect.lab.process.stages import Moments, SocketWatch
+from reconnect.lab.qemu import standstill
+from reconnect.lab.qemu.arguments import QemuArguments, pinned
+from reconnect.lab.qemu.machine import Machine
+from reconnect.lab.qemu.memory import memory_folder
+from reconnect.lab.qemu.vm import Vm
 from reconnect.lab.schemes import ATTACH, QEMU, SCHEMES
-from reconnect.lab.stages import Moments, SocketWatch
-from reconnect.lab.vm import Vm
-from reconnect.sockets import checked
+from reconnect.report.results import CellResult, QemuFigures
 
 FAILURE = "failure.txt"
 MONITOR_SECONDS = 10.0

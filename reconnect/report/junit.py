@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from reconnect.lab.results import CellResult, RunResult
+from reconnect.report.results import CellResult, RunResult
 
 FILE = "junit.xml"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from reconnect import console
-from reconnect.lab.results import FILE, CellResult, RunResult
+from reconnect.kit import console
+from reconnect.report.results import FILE, CellResult, RunResult
 
 STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "skip": "yellow", "blocked": "yellow"}
 

@@ -13,14 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconnect import command
-from reconnect.command import CommandError
-from reconnect.console import say, step
-from reconnect.errors import ConfigError, MachineError, SourceError
+from reconnect.kit import command, disk, stamp
+from reconnect.kit.command import CommandError
+from reconnect.kit.console import say, step
+from reconnect.kit.errors import ConfigError, MachineError, SourceError
 from reconnect.ship.engines import Build, Engine
 from reconnect.ship.machine import SUITE, MachineApt
 from reconnect.ship.obstacles import diagnose
-from reconnect.toolchain import disk, stamp
 
 MMDEBSTRAP = "mmdebstrap"
 """What ``--base`` takes to leave registries alone."""

@@ -12,13 +12,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from reconnect import command
-from reconnect.command import CommandError
-from reconnect.config import Config
-from reconnect.console import step
-from reconnect.errors import SourceError
-from reconnect.toolchain import guestpackages, stamp
-from reconnect.workspace import Workspace
+from reconnect.kit import command, stamp
+from reconnect.kit.command import CommandError
+from reconnect.kit.console import step
+from reconnect.kit.errors import SourceError
+from reconnect.project.config import Config
+from reconnect.project.workspace import Workspace
+from reconnect.toolchain import guestpackages
 
 PYTHON = "3.11"
 """The image's Python: Debian 12's."""

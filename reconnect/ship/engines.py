@@ -1,7 +1,7 @@
 """The programs that build and run images: podman, buildah and docker, whichever is there.
 
 All three read the same Dockerfile and nearly the same words. An engine here knows its words, whether it can work on
-this machine, and what stands in the way where it can't. Builders return argument lists; :mod:`reconnect.command`
+this machine, and what stands in the way where it can't. Builders return argument lists; :mod:`reconnect.kit.command`
 runs them.
 """
 
@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reconnect import command
-from reconnect.command import CommandError
-from reconnect.errors import ConfigError, MachineError
+from reconnect.kit import command
+from reconnect.kit.command import CommandError
+from reconnect.kit.errors import ConfigError, MachineError
+from reconnect.kit.suggest import unknown
 from reconnect.ship.obstacles import diagnose, none_works
-from reconnect.suggest import unknown
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconnect import __version__, command, jsonfile
-from reconnect.command import CommandError
-from reconnect.config import Config
-from reconnect.console import say, step
-from reconnect.errors import BuildError, MachineError
+from reconnect import __version__
+from reconnect.kit import command, disk, jsonfile, stamp
+from reconnect.kit.command import CommandError
+from reconnect.kit.console import say, step
+from reconnect.kit.errors import BuildError, MachineError
+from reconnect.kit.lock import exclusive
+from reconnect.project.config import Config
+from reconnect.project.workspace import Workspace
 from reconnect.ship import base as base_images
 from reconnect.ship import context, engines, leftovers, machine, running
 from reconnect.ship.base import Base
 from reconnect.ship.engines import Build, Engine, Layer
 from reconnect.ship.obstacles import none_works
-from reconnect.toolchain import disk, stamp
-from reconnect.toolchain.lock import exclusive
-from reconnect.workspace import Workspace
 
 NAME = f"reconnect:{__version__}"
 """What the image is tagged as."""

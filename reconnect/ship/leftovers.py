@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reconnect import command
-from reconnect.command import CommandError
+from reconnect.kit import command
+from reconnect.kit.command import CommandError
 from reconnect.ship.engines import Engine
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from debian.deb822 import Deb822
 
-from reconnect import command
-from reconnect.apt import ETC, write_sources
-from reconnect.command import CommandError
-from reconnect.errors import MachineError, SourceError
+from reconnect.kit import command
+from reconnect.kit.command import CommandError
+from reconnect.kit.errors import MachineError, SourceError
+from reconnect.toolchain.apt import ETC, write_sources
 
 SUITE = "bookworm"
 """Debian 12."""

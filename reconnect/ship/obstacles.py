@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from reconnect.command import CommandError
-from reconnect.errors import MachineError
+from reconnect.kit.command import CommandError
+from reconnect.kit.errors import MachineError
 
 NAMESPACE = re.compile(
     r"user ?namespace|newuidmap|newgidmap|subuid|subgid|unshare|CLONE_NEW|cannot clone|rlimit|cgroup|crun|runc"

@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from reconnect import command
-from reconnect.command import CommandError, Completed
-from reconnect.errors import MachineError
+from reconnect.kit import command
+from reconnect.kit.command import CommandError, Completed
+from reconnect.kit.errors import MachineError
 from reconnect.ship.engines import Container, Engine
 from reconnect.ship.obstacles import diagnose
 

@@ -12,13 +12,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconnect.command import CommandError, describe_exit
-from reconnect.console import step
-from reconnect.errors import MachineError, ReconnectError, VerdictError
+from reconnect.kit.command import CommandError, describe_exit
+from reconnect.kit.console import step
+from reconnect.kit.errors import MachineError, ReconnectError, VerdictError
+from reconnect.project.workspace import Workspace
 from reconnect.ship import context, engines, machine, running
 from reconnect.ship.engines import Container, Engine
 from reconnect.ship.image import Image
-from reconnect.workspace import Workspace
 
 STACK = "debian-12"
 USER = 1000

@@ -13,9 +13,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconnect.command import CommandError
-from reconnect.console import step
-from reconnect.errors import ConfigError, PatchError
+from reconnect.kit.command import CommandError
+from reconnect.kit.console import step
+from reconnect.kit.errors import ConfigError, PatchError
 from reconnect.toolchain.base import resolve
 from reconnect.toolchain.gitrepo import git
 from reconnect.toolchain.series import Patch, Series

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import git as gitpython
 
-from reconnect import command
-from reconnect.command import CommandError
-from reconnect.console import step
-from reconnect.errors import MachineError, SourceError
+from reconnect.kit import command
+from reconnect.kit.command import CommandError
+from reconnect.kit.console import step
+from reconnect.kit.errors import MachineError, SourceError
 from reconnect.toolchain.fetching import Fetched
 from reconnect.toolchain.gitrepo import DATE, HERMETIC, IDENTITY, git, open_repository
 from reconnect.toolchain.origins.git import Pin, check_deep

@@ -10,20 +10,21 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconnect.config import Component
-from reconnect.console import say, step
-from reconnect.errors import BuildError
-from reconnect.toolchain import applying, disk, stamp
+from reconnect.kit import disk, stamp
+from reconnect.kit.console import say, step
+from reconnect.kit.errors import BuildError
+from reconnect.kit.lock import exclusive
+from reconnect.project.config import Component
+from reconnect.project.workspace import Workspace
+from reconnect.toolchain import applying
 from reconnect.toolchain.applying import Applied
 from reconnect.toolchain.base import import_base
 from reconnect.toolchain.fetching import Fetched, fetch
 from reconnect.toolchain.gitrepo import clear_locks
-from reconnect.toolchain.lock import exclusive
 from reconnect.toolchain.recipes import Place
 from reconnect.toolchain.series import Series
 from reconnect.toolchain.series import read as read_series
 from reconnect.toolchain.workbench import ORDINARY, Flavour, Workbench, source_tree
-from reconnect.workspace import Workspace
 
 
 @dataclass(frozen=True)

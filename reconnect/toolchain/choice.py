@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconnect.config import Config, Stack
+from reconnect.project.config import Config, Stack
+from reconnect.project.workspace import Workspace
 from reconnect.toolchain.fetching import reachable
-from reconnect.workspace import Workspace
 
 AUTO = "auto"
 REFERENCE = "qemu-2.7"
@@ -25,7 +25,7 @@ class Choice:
 def choose(workspace: Workspace, config: Config, name: str) -> Choice:
     """The stack of that name; for ``auto`` the reference stack where all its sources can be had, else Debian's.
 
-    :raises reconnect.errors.ConfigError: an unknown name.
+    :raises reconnect.kit.errors.ConfigError: an unknown name.
     """
     if name != AUTO:
         return Choice(config.stack(name), "named", "named on the command line")

@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconnect import jsonfile
-from reconnect.apt import Apt
-from reconnect.config import Component, GitSource, GuestPackages, Submodule
-from reconnect.console import step
-from reconnect.errors import SourceError
+from reconnect.kit import jsonfile
+from reconnect.kit.console import step
+from reconnect.kit.errors import SourceError
+from reconnect.kit.lock import exclusive
+from reconnect.project.config import Component, GitSource, GuestPackages, Submodule
+from reconnect.project.workspace import Workspace
 from reconnect.toolchain import guestpackages
-from reconnect.toolchain.lock import exclusive
+from reconnect.toolchain.apt import Apt
 from reconnect.toolchain.origins import debian
 from reconnect.toolchain.origins import git as git_origin
-from reconnect.workspace import Workspace
 
 
 @dataclass(frozen=True)

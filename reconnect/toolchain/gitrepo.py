@@ -12,8 +12,8 @@ from pathlib import Path
 
 import git as gitpython
 
-from reconnect import command
-from reconnect.command import Completed
+from reconnect.kit import command
+from reconnect.kit.command import Completed
 
 IDENTITY = {"name": "reconnect", "email": "reconnect@localhost"}
 """Committer of all commits that the toolchain makes."""
@@ -92,7 +92,7 @@ def git(
 ) -> Completed:
     """Run git in a repository.
 
-    :raises reconnect.command.CommandError: it failed.
+    :raises reconnect.kit.command.CommandError: it failed.
     """
     settings = ("safe.directory=*", "core.hooksPath=/dev/null", "gc.auto=0", "advice.detachedHead=false")
     argv = ["git", *(word for setting in settings for word in ("-c", setting)), *words]

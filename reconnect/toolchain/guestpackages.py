@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconnect.apt import Apt, verified
-from reconnect.config import GuestPackages
-from reconnect.console import step
-from reconnect.errors import SourceError
-from reconnect.toolchain.lock import exclusive
-from reconnect.workspace import Workspace
+from reconnect.kit.console import step
+from reconnect.kit.errors import SourceError
+from reconnect.kit.lock import exclusive
+from reconnect.project.config import GuestPackages
+from reconnect.project.workspace import Workspace
+from reconnect.toolchain.apt import Apt, verified
 
 
 @dataclass(frozen=True)

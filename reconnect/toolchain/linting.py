@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from reconnect.console import say
-from reconnect.errors import PatchError
+from reconnect.kit.console import say
+from reconnect.kit.errors import PatchError
 from reconnect.toolchain import series
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 
-from reconnect.config import Component
-from reconnect.console import say, step
-from reconnect.errors import BuildError
-from reconnect.toolchain import building, disk
+from reconnect.kit import disk
+from reconnect.kit.console import say, step
+from reconnect.kit.errors import BuildError
+from reconnect.kit.lock import exclusive
+from reconnect.project.config import Component
+from reconnect.project.workspace import Workspace
+from reconnect.toolchain import building
 from reconnect.toolchain.building import Built
 from reconnect.toolchain.gitrepo import git
-from reconnect.toolchain.lock import exclusive
 from reconnect.toolchain.series import PATCHED
 from reconnect.toolchain.workbench import Flavour, Workbench
-from reconnect.workspace import Workspace
 
 EACH = Flavour("each")
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchedFile, PatchSet
 
-from reconnect.errors import PatchError
+from reconnect.kit.errors import PatchError
 
 FEATURE = "# feature"
 """The line that ends the baseline part of a series file."""

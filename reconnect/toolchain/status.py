@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconnect.config import Component, Config
-from reconnect.errors import ReconnectError, SourceError
-from reconnect.toolchain import fetching, series, stamp
+from reconnect.kit import stamp
+from reconnect.kit.errors import ReconnectError, SourceError
+from reconnect.project.config import Component, Config
+from reconnect.project.workspace import Workspace
+from reconnect.toolchain import fetching, series
 from reconnect.toolchain.base import resolve
-from reconnect.workspace import Workspace
 
 
 @dataclass(frozen=True)

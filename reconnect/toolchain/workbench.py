@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from reconnect import command
-from reconnect.command import CommandError, pasteable
-from reconnect.config import ANYWHERE, Component
-from reconnect.console import Step
-from reconnect.errors import BuildError, ConfigError
-from reconnect.toolchain import applying, stamp
+from reconnect.kit import command, stamp
+from reconnect.kit.command import CommandError, pasteable
+from reconnect.kit.console import Step
+from reconnect.kit.errors import BuildError, ConfigError
+from reconnect.project.config import ANYWHERE, Component
+from reconnect.project.workspace import Workspace
+from reconnect.toolchain import applying
 from reconnect.toolchain.keeper import kept
 from reconnect.toolchain.recipes import Argv, Place, Recipe, find
 from reconnect.toolchain.series import PATCHED
-from reconnect.workspace import Workspace
 
 COMPILE_SECONDS = 5400.0
 """Deadline of one compile; a slow machine takes half an hour."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, cast
 
-from reconnect.deadline import Deadline
-from reconnect.lab.failure import Wrong
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.faults import FAULTS
-from reconnect.lab.lines import tail_of
 from reconnect.lab.matrix.lane import Lane, MatrixArguments
-from reconnect.lab.qmp import Refused
+from reconnect.lab.process.failure import Wrong
+from reconnect.lab.process.lines import tail_of
+from reconnect.lab.qemu.qmp import Refused
 from reconnect.lab.stub.script import Script
 
 SECONDS = 20.0

@@ -12,17 +12,18 @@ from typing import cast
 
 import pytest
 
-from reconnect import config, mainjob, settings
-from reconnect.config import Config
+from reconnect.jobs import main as mainjob
 from reconnect.lab.binaries import Binaries, Libvirt, Qemu
-from reconnect.lab.guest import Guest
+from reconnect.lab.guest.image import Guest
 from reconnect.lab.matrix.lane import ORDINARY, Shape
 from reconnect.lab.scenario import Options
 from reconnect.lab.schemes import SCHEMES
+from reconnect.project import config, settings
+from reconnect.project.config import Config
+from reconnect.project.workspace import ROOT, Workspace
 from reconnect.toolchain import building
 from reconnect.toolchain.fetching import reachable
 from reconnect.toolchain.series import PATCHED
-from reconnect.workspace import ROOT, Workspace
 from tests.reconnect.bench import Bench
 
 STACK = "debian-12"

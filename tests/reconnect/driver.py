@@ -10,10 +10,10 @@ import signal
 import sys
 from pathlib import Path
 
-from reconnect.errors import INTERRUPTED
+from reconnect.kit.errors import INTERRUPTED
 from reconnect.lab.cells import select
-from reconnect.lab.results import ComponentInfo, StackInfo
 from reconnect.lab.run import run_cells
+from reconnect.report.results import ComponentInfo, StackInfo
 
 
 def main() -> int:

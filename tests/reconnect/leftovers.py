@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from reconnect.lab.rundir import PREFIX
+from reconnect.lab.process.rundir import PREFIX
 
 
 def until(condition: Callable[[], object], seconds: float, what: str) -> None:

@@ -17,10 +17,10 @@ import pytest
 
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.cells import Cell
-from reconnect.lab.guest import Guest
-from reconnect.lab.results import CellResult, load
-from reconnect.lab.rundir import PREFIX, runtime_dir
+from reconnect.lab.guest.image import Guest
+from reconnect.lab.process.rundir import PREFIX, runtime_dir
 from reconnect.lab.scenario import Options, run_cell
+from reconnect.report.results import CellResult, load
 from tests.reconnect.leftovers import processes_of, until
 
 DRIVER = Path(__file__).with_name("driver.py")

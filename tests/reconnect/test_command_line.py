@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.deadline import Deadline
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.binaries import Binaries, Qemu
 from reconnect.lab.matrix.lane import Shape
-from reconnect.lab.qmp import Refused
+from reconnect.lab.qemu.qmp import Refused
 from reconnect.lab.stub.protocol import ANSWERED, Request, name_of
 from reconnect.lab.stub.script import Script
 from tests.reconnect.bench import SECONDS, Bench

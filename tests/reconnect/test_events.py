@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconnect.deadline import Deadline
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.stub.script import Script
 from tests.reconnect.bench import Bench

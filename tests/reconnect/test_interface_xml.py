@@ -12,17 +12,17 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from reconnect import mainjob
-from reconnect.config import Config
-from reconnect.deadline import Deadline
-from reconnect.errors import SourceError
-from reconnect.lab.bell import Bell
+from reconnect.jobs import main as mainjob
+from reconnect.kit.deadline import Deadline
+from reconnect.kit.errors import SourceError
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.libvirt.daemon import Libvirtd, Settings
-from reconnect.lab.rundir import runtime_dir
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.rundir import runtime_dir
+from reconnect.project.config import Config
+from reconnect.project.workspace import Workspace
 from reconnect.toolchain import building
 from reconnect.toolchain.series import PATCHED
-from reconnect.workspace import Workspace
 from tests.reconnect.corpus import semantics
 from tests.reconnect.corpus.answers import Answer, Asker
 from tests.reconnect.corpus.interfaces import Element, every_reconnect, interfaces, vhostuser

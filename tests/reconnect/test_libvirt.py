@@ -17,18 +17,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from reconnect.deadline import Deadline
-from reconnect.errors import MachineError
+from reconnect.kit.deadline import Deadline
+from reconnect.kit.errors import MachineError
 from reconnect.lab import schemes
-from reconnect.lab.bell import Bell
 from reconnect.lab.binaries import Binaries, Libvirt
 from reconnect.lab.cells import Cell
-from reconnect.lab.failure import Broken
-from reconnect.lab.guest import Guest
+from reconnect.lab.guest.image import Guest
 from reconnect.lab.libvirt.daemon import Libvirtd, Settings
-from reconnect.lab.results import CellResult, load
-from reconnect.lab.rundir import runtime_dir
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.rundir import runtime_dir
 from reconnect.lab.scenario import Options, run_cell
+from reconnect.report.results import CellResult, load
 from tests.reconnect.leftovers import processes_of, until
 
 DRIVER = Path(__file__).with_name("driver.py")

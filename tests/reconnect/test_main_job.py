@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.config import Config
-from reconnect.lab.results import load
 from reconnect.lab.schemes import SCHEMES
+from reconnect.project.config import Config
+from reconnect.project.workspace import Workspace
+from reconnect.report.results import load
 from reconnect.toolchain.fetching import reachable
-from reconnect.workspace import Workspace
 
 FIRST_BUILD_SECONDS = 3600
 """A cold build of QEMU on a slow machine."""

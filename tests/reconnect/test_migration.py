@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from reconnect.lab.failure import Broken
+from reconnect.lab.process.failure import Broken
 from reconnect.lab.stub.protocol import FEATURES, Feature, has
 from reconnect.lab.stub.script import Script
 from tests.reconnect.bench import FAST, LOG_ALL, SLOW, Bench, TwoPairs

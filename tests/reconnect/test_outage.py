@@ -8,10 +8,10 @@ from collections.abc import Callable
 from functools import partial
 from types import MappingProxyType
 
-from reconnect.deadline import Deadline
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.matrix.lane import Shape
-from reconnect.lab.memory import memory_folder
-from reconnect.lab.qmp import Refused
+from reconnect.lab.qemu.memory import memory_folder
+from reconnect.lab.qemu.qmp import Refused
 from reconnect.lab.stub.protocol import FEATURES, Feature, has
 from reconnect.lab.stub.script import Script
 from tests.reconnect.bench import SECONDS, Bench

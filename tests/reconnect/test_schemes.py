@@ -11,9 +11,9 @@ import pytest
 from reconnect.lab.backends.testpmd import Testpmd
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.cells import Cell
-from reconnect.lab.guest import Guest
-from reconnect.lab.results import CellResult
+from reconnect.lab.guest.image import Guest
 from reconnect.lab.scenario import Options, run_cell
+from reconnect.report.results import CellResult
 
 
 def _run(cell: Cell, binaries: Binaries, guest: Guest, folder: Path, options: Options | None = None) -> CellResult:

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.deadline import Deadline
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.cells import Cell, select
-from reconnect.lab.failure import Broken
-from reconnect.lab.guest import Guest
+from reconnect.lab.guest.image import Guest
 from reconnect.lab.matrix.lane import Lane, Shape
 from reconnect.lab.matrix.runner import run_matrix
-from reconnect.lab.results import CellResult
+from reconnect.lab.process.failure import Broken
 from reconnect.lab.scenario import Options, run_cell
 from reconnect.lab.schemes import SCHEMES
+from reconnect.report.results import CellResult
 
 
 def _matrix(

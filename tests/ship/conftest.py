@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reconnect import settings
-from reconnect.workspace import ROOT, Workspace
+from reconnect.project import settings
+from reconnect.project.workspace import ROOT, Workspace
 
 TOOLS = ("cat", "mkdir", "cp", "git", "sleep", "apt-config", "touch", "sed")
 """What the scripts and the code that calls them find besides the engines."""

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.errors import ConfigError, MachineError, SourceError
+from reconnect.kit.errors import ConfigError, MachineError, SourceError
+from reconnect.project.workspace import ROOT
 from reconnect.ship import base, machine
 from reconnect.ship.engines import Buildah
 from reconnect.ship.machine import MachineApt
-from reconnect.workspace import ROOT
 from tests.ship.conftest import Machine
 
 DOCKERFILE = ROOT / "docker/Dockerfile"

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from reconnect import __version__, config
+from reconnect import __version__
 from reconnect.lab.schemes import SCHEMES
-from reconnect.workspace import ROOT
+from reconnect.project import config
+from reconnect.project.workspace import ROOT
 
 CI = ROOT / "docs/ci"
 SCHEMAS = {"gitlab-ci.yml": "vendor.gitlab-ci", "github-actions.yml": "vendor.github-workflows"}

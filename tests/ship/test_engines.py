@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.errors import ConfigError, MachineError
+from reconnect.kit.errors import ConfigError, MachineError
 from reconnect.ship import engines
 from reconnect.ship.engines import Build, Buildah, Container, Docker, Podman
 from tests.ship.conftest import Machine

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.workspace import ROOT
+from reconnect.project.workspace import ROOT
 
 SETPRIV = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
 

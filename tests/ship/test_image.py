@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from reconnect import config
-from reconnect.config import Config
-from reconnect.errors import BuildError, MachineError, SourceError, VerdictError
+from reconnect.kit.errors import BuildError, MachineError, SourceError, VerdictError
+from reconnect.project import config
+from reconnect.project.config import Config
+from reconnect.project.workspace import ROOT, Workspace
 from reconnect.ship import context, image, smoke
 from reconnect.ship.engines import Layer
 from reconnect.ship.image import Wish
-from reconnect.workspace import ROOT, Workspace
 from tests.ship.conftest import Machine
 
 Install = Callable[[str], None]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from debian.deb822 import Deb822
 
-from reconnect.errors import SourceError
+from reconnect.kit.errors import SourceError
 from reconnect.ship import machine
 from reconnect.ship.machine import KEYRING
 

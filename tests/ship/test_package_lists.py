@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from reconnect import packages
-from reconnect.apt import Apt
-from reconnect.workspace import ROOT
+from reconnect.project import packages
+from reconnect.project.workspace import ROOT
+from reconnect.toolchain.apt import Apt
 
 LIST = ROOT / "debian-packages.txt"
 SCRIPT = ROOT / "docker/install-packages"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.errors import ConfigError, PatchError
+from reconnect.kit.errors import ConfigError, PatchError
 from reconnect.toolchain import applying
 from reconnect.toolchain.applying import Applied
 from reconnect.toolchain.series import read

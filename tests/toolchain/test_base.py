@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from reconnect import config
-from reconnect.config import Component
-from reconnect.errors import SourceError
+from reconnect.kit.errors import SourceError
+from reconnect.project import config
+from reconnect.project.config import Component
+from reconnect.project.workspace import Workspace
 from reconnect.toolchain.base import BASE, import_base, resolve
 from reconnect.toolchain.fetching import fetch
 from reconnect.toolchain.gitrepo import git
-from reconnect.workspace import Workspace
 from tests.toolchain.world import Checkout, Repo, component
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.settings import CACHEDIR_TAG
+from reconnect.project.settings import CACHEDIR_TAG
 from tests.toolchain.world import Checkout
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from reconnect import config
-from reconnect.apt import ETC, Apt
-from reconnect.config import DebianSource
-from reconnect.errors import SourceError
+from reconnect.kit.errors import SourceError
+from reconnect.project import config
+from reconnect.project.config import DebianSource
+from reconnect.project.workspace import ROOT
+from reconnect.toolchain.apt import ETC, Apt
 from reconnect.toolchain.origins import debian
-from reconnect.workspace import ROOT
 from tests.toolchain.test_inv import NOBODY
 from tests.toolchain.world import Checkout, debian_component
 
@@ -148,8 +148,8 @@ def test_the_base_tree_of_a_source_package(checkout: Checkout, apt: Apt) -> None
 SCRIPT = """
 import sys
 from pathlib import Path
-from reconnect.apt import Apt
-from reconnect.config import DebianSource
+from reconnect.toolchain.apt import Apt
+from reconnect.project.config import DebianSource
 from reconnect.toolchain.origins import debian
 here = Path.cwd()
 print(*debian.fetch(DebianSource("hello", "2.10"), Apt(here / "apt", here / "etc"), here))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.errors import SourceError
+from reconnect.kit.errors import SourceError
 from reconnect.toolchain.gitrepo import git
 from reconnect.toolchain.origins import git as origin
 from reconnect.toolchain.origins.git import Pin

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.workspace import ROOT
+from reconnect.project.workspace import ROOT
 from tests.toolchain.world import DEADLINE, Checkout, Ended, copy_checkout
 
 NOBODY = 65534

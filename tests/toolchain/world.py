@@ -22,9 +22,9 @@ from pathlib import Path
 
 import psutil
 
-from reconnect import settings
+from reconnect.project import settings
+from reconnect.project.workspace import ROOT, Workspace
 from reconnect.toolchain.gitrepo import HERMETIC
-from reconnect.workspace import ROOT, Workspace
 
 AUTHOR = {
     "GIT_AUTHOR_NAME": "A Developer",

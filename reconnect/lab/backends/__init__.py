@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from reconnect.deadline import Deadline
-from reconnect.lab import procunix
-from reconnect.lab.bell import Bell
-from reconnect.lab.failure import Broken
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.faults import Fault
+from reconnect.lab.process import procunix
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.failure import Broken
 
 
 @dataclass(frozen=True)

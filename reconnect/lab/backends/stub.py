@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reconnect.deadline import Deadline
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.backends import Backend, Place
-from reconnect.lab.bell import Bell
-from reconnect.lab.child import Child
-from reconnect.lab.failure import Broken, Wrong
 from reconnect.lab.faults import Fault
-from reconnect.lab.lines import Line, LineReader
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.child import Child
+from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.process.lines import Line, LineReader
 from reconnect.lab.stub import events
 from reconnect.lab.stub.script import Script
 

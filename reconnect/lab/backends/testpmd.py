@@ -14,15 +14,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconnect.deadline import Deadline
-from reconnect.errors import MachineError
+from reconnect.kit.deadline import Deadline
+from reconnect.kit.errors import MachineError
 from reconnect.lab.backends import Backend, Place
-from reconnect.lab.bell import Bell
-from reconnect.lab.child import Child
-from reconnect.lab.failure import Broken
 from reconnect.lab.faults import Fault
-from reconnect.lab.lines import Line, LineReader
-from reconnect.lab.stages import SocketWatch
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.child import Child
+from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.lines import Line, LineReader
+from reconnect.lab.process.stages import SocketWatch
 
 PROGRAM = "dpdk-testpmd"
 

@@ -11,17 +11,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconnect.deadline import Deadline
-from reconnect.lab.bell import Bell
+from reconnect.kit.deadline import Deadline
+from reconnect.kit.sockets import checked
 from reconnect.lab.binaries import Libvirt
-from reconnect.lab.child import Child
-from reconnect.lab.failure import Broken
 from reconnect.lab.libvirt import keeper
 from reconnect.lab.libvirt.places import HOME, Places, places
 from reconnect.lab.libvirt.virsh import Virsh
-from reconnect.lab.lines import Line, LineReader, tail_of
-from reconnect.lab.stages import SocketWatch
-from reconnect.sockets import checked
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.child import Child
+from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.lines import Line, LineReader, tail_of
+from reconnect.lab.process.stages import SocketWatch
 
 HERE = Path(__file__).parent
 LOG = "libvirtd.log"

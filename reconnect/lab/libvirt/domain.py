@@ -1,6 +1,6 @@
 """The XML that libvirt is given: the templates beside this file, filled in. Nothing is run here.
 
-A domain has the devices of :class:`reconnect.lab.arguments.QemuArguments`, so that a cell through libvirt and one
+A domain has the devices of :class:`reconnect.lab.qemu.arguments.QemuArguments`, so that a cell through libvirt and one
 without it measure the same thing. Past libvirt goes what it has no XML for: where this QEMU's firmware lies, and a
 second monitor, which is the lab's own.
 """
@@ -12,9 +12,9 @@ from pathlib import Path
 from string import Template
 from xml.sax.saxutils import escape
 
-from reconnect.lab.arguments import QemuArguments, escaped
 from reconnect.lab.libvirt.memory import SharedMemory
 from reconnect.lab.libvirt.places import DOMAIN
+from reconnect.lab.qemu.arguments import QemuArguments, escaped
 from reconnect.lab.schemes import Scheme
 
 HERE = Path(__file__).parent

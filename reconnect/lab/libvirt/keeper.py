@@ -22,7 +22,7 @@ import time
 
 import psutil
 
-from reconnect.command import describe_exit
+from reconnect.kit.command import describe_exit
 
 PR_SET_CHILD_SUBREAPER = 36
 """linux/prctl.h, since Linux 3.4."""

@@ -2,8 +2,8 @@
 
 All of it lies below the runtime directory of the cell, which is short, and gone after the run however the run ends.
 An ordinary user's libvirtd is sent there by the XDG variables. Root's has its folder compiled in
-(:attr:`reconnect.workspace.Workspace.state`): there we put a link to the runtime directory, under a lock, so that one
-checkout runs one libvirtd of root's at a time.
+(:attr:`reconnect.project.workspace.Workspace.state`): there we put a link to the runtime directory, under a lock, so
+that one checkout runs one libvirtd of root's at a time.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconnect.deadline import Deadline
-from reconnect.errors import MachineError
-from reconnect.lab.rundir import PREFIX
-from reconnect.sockets import SUN_PATH_BYTES
+from reconnect.kit.deadline import Deadline
+from reconnect.kit.errors import MachineError
+from reconnect.kit.sockets import SUN_PATH_BYTES
+from reconnect.lab.process.rundir import PREFIX
 
 SYSTEM, SESSION = "system", "session"
 HOME = "v"

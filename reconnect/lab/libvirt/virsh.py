@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconnect import command
-from reconnect.command import CommandError
-from reconnect.deadline import Deadline
-from reconnect.lab.failure import Broken
+from reconnect.kit import command
+from reconnect.kit.command import CommandError
+from reconnect.kit.deadline import Deadline
+from reconnect.lab.process.failure import Broken
 
 
 @dataclass(frozen=True)

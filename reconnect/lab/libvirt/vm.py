@@ -11,15 +11,15 @@ from xml.etree import ElementTree
 
 import psutil
 
-from reconnect.command import pasteable
-from reconnect.deadline import Deadline
-from reconnect.lab.bell import Bell
-from reconnect.lab.failure import Broken, Wrong
+from reconnect.kit.command import pasteable
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.libvirt.daemon import Libvirtd
 from reconnect.lab.libvirt.domain import Domain
 from reconnect.lab.libvirt.places import DOMAIN
-from reconnect.lab.lines import tail_of
-from reconnect.lab.machine import Machine, peer_pid
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.process.lines import tail_of
+from reconnect.lab.qemu.machine import Machine, peer_pid
 
 DESTROY_SECONDS = 30.0
 VIRSH_SECONDS = 30.0

@@ -12,10 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from reconnect.deadline import Deadline
-from reconnect.lab import standstill
-from reconnect.lab.failure import Broken, CellFailure, Wrong
-from reconnect.lab.lines import tail_of
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.matrix.entries import (
     AWAY,
     CUT_SOMEWHERE,
@@ -30,8 +27,11 @@ from reconnect.lab.matrix.entries import (
 )
 from reconnect.lab.matrix.lane import Held, Lane
 from reconnect.lab.probe.log import ProbeRecord
-from reconnect.lab.results import CellResult
+from reconnect.lab.process.failure import Broken, CellFailure, Wrong
+from reconnect.lab.process.lines import tail_of
+from reconnect.lab.qemu import standstill
 from reconnect.lab.stub.script import Script
+from reconnect.report.results import CellResult
 
 T = TypeVar("T")
 

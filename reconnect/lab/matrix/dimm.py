@@ -9,10 +9,10 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from reconnect.deadline import Deadline
-from reconnect.lab.failure import Broken, Wrong
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.matrix.attempt import MONITOR_SECONDS, STEADY, Attempt
-from reconnect.lab.qmp import Refused
+from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.qemu.qmp import Refused
 from reconnect.lab.stub.script import Script
 
 MEMORY, SLOT = "extra", "dimm"

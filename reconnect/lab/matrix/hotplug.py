@@ -28,13 +28,13 @@ That is what ``virsh attach-device`` and ``detach-device`` do: ``chardev-add``, 
 
 from __future__ import annotations
 
-from reconnect.deadline import Deadline
-from reconnect.lab.failure import Wrong
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.faults import FAULTS
-from reconnect.lab.lines import tail_of
 from reconnect.lab.matrix.attempt import STEADY, Attempt, NotHere
 from reconnect.lab.matrix.entries import PLUG
-from reconnect.lab.qmp import Refused
+from reconnect.lab.process.failure import Wrong
+from reconnect.lab.process.lines import tail_of
+from reconnect.lab.qemu.qmp import Refused
 from reconnect.lab.stub.script import Script
 
 CHARDEV, NETDEV, CARD = "hot", "net", "card"

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import psutil
 
-from reconnect.deadline import Deadline
-from reconnect.lab.arguments import QemuArguments, pinned
+from reconnect.kit.deadline import Deadline
+from reconnect.kit.sockets import checked
 from reconnect.lab.backends import Place
 from reconnect.lab.backends.stub import Stub
-from reconnect.lab.bell import Bell
 from reconnect.lab.binaries import Qemu
-from reconnect.lab.failure import Broken, CellFailure
-from reconnect.lab.guest import Guest
-from reconnect.lab.memory import memory_folder
+from reconnect.lab.guest.image import Guest
 from reconnect.lab.probe.log import ProbeRecord
-from reconnect.lab.rundir import runtime_dir
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.failure import Broken, CellFailure
+from reconnect.lab.process.rundir import runtime_dir
+from reconnect.lab.qemu.arguments import QemuArguments, pinned
+from reconnect.lab.qemu.memory import memory_folder
+from reconnect.lab.qemu.vm import Vm
 from reconnect.lab.scenario import Options
 from reconnect.lab.schemes import Scheme
-from reconnect.lab.vm import Vm
-from reconnect.sockets import checked
 
 
 @dataclass(frozen=True)

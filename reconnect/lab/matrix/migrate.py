@@ -14,13 +14,13 @@ the next one must be completed.
 
 from __future__ import annotations
 
-from reconnect.deadline import Deadline
-from reconnect.lab.failure import Wrong
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.faults import FAULTS
 from reconnect.lab.matrix.attempt import MONITOR_SECONDS, STEADY, Attempt, NotSent
 from reconnect.lab.matrix.entries import DEAD
 from reconnect.lab.probe.log import ProbeRecord
-from reconnect.lab.qmp import Refused
+from reconnect.lab.process.failure import Wrong
+from reconnect.lab.qemu.qmp import Refused
 
 NOWHERE = "exec:cat >/dev/null"
 COMPLETED, FAILED, CANCELLED = "completed", "failed", "cancelled"

@@ -6,8 +6,8 @@ packet goes through the second pair: an answer shows that this pair works, and a
 
 from __future__ import annotations
 
-from reconnect.lab.failure import Wrong
 from reconnect.lab.matrix.attempt import Attempt
+from reconnect.lab.process.failure import Wrong
 
 RINGS = {0, 1, 2, 3}
 

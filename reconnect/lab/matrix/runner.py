@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from reconnect import console
-from reconnect.deadline import Deadline
+from reconnect.kit import console
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.cells import Cell
-from reconnect.lab.failure import Broken, CellFailure
-from reconnect.lab.guest import Guest
-from reconnect.lab.lines import tail_of
+from reconnect.lab.guest.image import Guest
 from reconnect.lab.matrix.attempt import STEADY, Attempt
 from reconnect.lab.matrix.entries import FRESH, FUZZ, Entry
 from reconnect.lab.matrix.kinds import attempt_for
 from reconnect.lab.matrix.lane import SHAPES, Held, Lane, Shape
-from reconnect.lab.results import CellResult, QemuFigures
+from reconnect.lab.process.failure import Broken, CellFailure
+from reconnect.lab.process.lines import tail_of
 from reconnect.lab.scenario import FAILURE, Options
 from reconnect.lab.schemes import SCHEMES
+from reconnect.report.results import CellResult, QemuFigures
 
 
 def run_matrix(

@@ -7,10 +7,10 @@ those of the time before (REFERENCE B5).
 
 from __future__ import annotations
 
-from reconnect.deadline import Deadline
-from reconnect.lab.failure import Broken, Wrong
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.matrix.attempt import MONITOR_SECONDS, STEADY, Attempt
 from reconnect.lab.matrix.entries import AWAY
+from reconnect.lab.process.failure import Broken, Wrong
 from reconnect.lab.stub.protocol import Feature, has
 from reconnect.lab.stub.script import Script
 

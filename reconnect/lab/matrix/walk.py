@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reconnect.deadline import Deadline
-from reconnect.lab.failure import Broken, CellFailure
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.matrix import fuzz
 from reconnect.lab.matrix.attempt import Attempt, NotSent
 from reconnect.lab.matrix.entries import Entry
 from reconnect.lab.matrix.lane import Lane
+from reconnect.lab.process.failure import Broken, CellFailure
 
 
 class Walk(Attempt):

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import signal
 
-from reconnect.deadline import Deadline
-from reconnect.lab.failure import Broken, Wrong
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.matrix.attempt import ACTIONS, STEADY, Attempt, NotHere
 from reconnect.lab.matrix.unload import LOAD_SECONDS
-from reconnect.lab.qmp import Refused
-from reconnect.lab.stages import SocketWatch
+from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.process.stages import SocketWatch
+from reconnect.lab.qemu.qmp import Refused
 from reconnect.lab.stub.script import Script
 
 CONNECTED = "NETDEV_VHOST_USER_CONNECTED"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 
-from reconnect.deadline import Deadline
-from reconnect.lab.bell import Bell
-from reconnect.lab.failure import Broken
+from reconnect.kit.deadline import Deadline
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.failure import Broken
 
 READY = 0
 """The number of what the agent says first."""

@@ -13,8 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
-from reconnect.lab.bell import Bell
-from reconnect.lab.lines import Line, LineReader
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.lines import Line, LineReader
 
 PROTOCOL = 1
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from reconnect.apt import Apt, verified
-from reconnect.config import DebianSource
-from reconnect.errors import SourceError
+from reconnect.kit.errors import SourceError
+from reconnect.project.config import DebianSource
+from reconnect.toolchain.apt import Apt, verified
 
 
 def fetch(source: DebianSource, apt: Apt, cache: Path) -> tuple[Path, str]:

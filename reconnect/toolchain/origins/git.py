@@ -15,9 +15,9 @@ from pathlib import Path
 
 import git as gitpython
 
-from reconnect.command import CommandError
-from reconnect.errors import SourceError
-from reconnect.settings import Premirror
+from reconnect.kit.command import CommandError
+from reconnect.kit.errors import SourceError
+from reconnect.project.settings import Premirror
 from reconnect.toolchain.gitrepo import DOWNLOAD, git, open_repository
 
 MANIFEST = "reconnect.json"

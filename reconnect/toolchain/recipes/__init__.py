@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconnect.config import Build
+from reconnect.project.config import Build
 
 Argv = list[str]
 
@@ -43,7 +43,7 @@ class Recipe:
 
 
 def find(name: str) -> Recipe:
-    """The recipe that stacks.toml names; :func:`reconnect.config.load` has checked the name."""
+    """The recipe that stacks.toml names; :func:`reconnect.project.config.load` has checked the name."""
     from reconnect.toolchain.recipes import autotools, meson
 
     return {"autotools": autotools.RECIPE, "meson": meson.RECIPE}[name]

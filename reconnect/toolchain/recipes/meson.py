@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconnect.config import Build
+from reconnect.project.config import Build
 from reconnect.toolchain.recipes import Argv, Place, Recipe, options
 
 

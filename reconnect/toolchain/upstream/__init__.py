@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconnect.config import Component
-from reconnect.errors import VerdictError
+from reconnect.kit.errors import VerdictError
+from reconnect.project.config import Component
+from reconnect.project.workspace import Workspace
 from reconnect.toolchain.upstream import report
 from reconnect.toolchain.upstream.run import results_folder, run
-from reconnect.workspace import Workspace
 
 
 def check(workspace: Workspace, components: Sequence[Component], only: str = "") -> None:

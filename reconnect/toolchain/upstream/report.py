@@ -13,7 +13,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from reconnect import console, jsonfile
+from reconnect.kit import console, jsonfile
 from reconnect.toolchain.upstream.compare import Change, Row
 from reconnect.toolchain.upstream.outcome import Outcome
 from reconnect.toolchain.upstream.run import Verdict

@@ -10,19 +10,20 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from reconnect.config import Component, Suite, Upstream
-from reconnect.console import say, step
-from reconnect.errors import ConfigError
-from reconnect.suggest import unknown
-from reconnect.toolchain import building, disk
+from reconnect.kit import disk
+from reconnect.kit.console import say, step
+from reconnect.kit.errors import ConfigError
+from reconnect.kit.lock import exclusive
+from reconnect.kit.suggest import unknown
+from reconnect.project.config import Component, Suite, Upstream
+from reconnect.project.workspace import Workspace
+from reconnect.toolchain import building
 from reconnect.toolchain.building import Patched
-from reconnect.toolchain.lock import exclusive
 from reconnect.toolchain.series import BASELINE, PATCHED
 from reconnect.toolchain.upstream import harnesses
 from reconnect.toolchain.upstream.compare import Row, compare, forgive
 from reconnect.toolchain.upstream.outcome import Outcome, Result
 from reconnect.toolchain.workbench import ORDINARY, Flavour, Workbench
-from reconnect.workspace import Workspace
 
 
 @dataclass

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from reconnect.deadline import Deadline
-from reconnect.lab.failure import Broken
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.libvirt.daemon import Libvirtd
+from reconnect.lab.process.failure import Broken
 from tests.reconnect.corpus.interfaces import Element
 
 SECONDS = 30.0

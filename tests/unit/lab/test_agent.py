@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconnect.deadline import Deadline
-from reconnect.lab.bell import Bell
-from reconnect.lab.failure import Broken
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.probe.agent import Agent
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.failure import Broken
 
 
 @pytest.fixture

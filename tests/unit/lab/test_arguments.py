@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.lab.arguments import QemuArguments, pinned
 from reconnect.lab.backends.testpmd import TestpmdArguments
 from reconnect.lab.binaries import Binaries, Qemu
-from reconnect.lab.guest import Guest
+from reconnect.lab.guest.image import Guest
+from reconnect.lab.qemu.arguments import QemuArguments, pinned
 from reconnect.lab.schemes import SCHEMES
 
 QEMU = Qemu("qemu-7.2", "7.2.22", Path("/opt/q/bin/qemu"), (Path("/fw/a"), Path("/fw/b")), "c" * 40, (), "t" * 40)

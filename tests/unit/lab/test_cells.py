@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconnect.errors import ConfigError
+from reconnect.kit.errors import ConfigError
 from reconnect.lab.cells import Cell, select
 from reconnect.lab.schemes import SCHEMES
 

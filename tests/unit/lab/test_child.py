@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.deadline import Deadline
-from reconnect.lab.bell import Bell
-from reconnect.lab.child import Child
-from reconnect.lab.failure import Broken, Wrong
+from reconnect.kit.deadline import Deadline
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.child import Child
+from reconnect.lab.process.failure import Broken, Wrong
 
 PARENT = """
 import subprocess, sys
-from reconnect.lab.bell import Bell
-from reconnect.lab.child import Child
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.child import Child
 print(Child("sleeper", ["sleep", "600"], Bell(), subprocess.DEVNULL).pid, flush=True)
 sys.stdin.read()
 """

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconnect.lab.cpio import Archive
+from reconnect.lab.guest.cpio import Archive
 
 
 def _cpio(*words: str, archive: bytes, cwd: Path) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.errors import ConfigError, MachineError, SourceError
-from reconnect.lab.accel import check_accelerator
-from reconnect.lab.guest import build_guest, compile_probe
-from reconnect.lab.memory import memory_folder
+from reconnect.kit.errors import ConfigError, MachineError, SourceError
+from reconnect.lab.guest.image import build_guest, compile_probe
+from reconnect.lab.qemu.accel import check_accelerator
+from reconnect.lab.qemu.memory import memory_folder
 
 
 def test_kvm_that_is_absent_is_a_machine_error(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconnect.lab.failure import Wrong
 from reconnect.lab.measure import figures, moments
 from reconnect.lab.probe.log import ProbeRecord
-from reconnect.lab.stages import Moments
-from reconnect.lab.standstill import judge
+from reconnect.lab.process.failure import Wrong
+from reconnect.lab.process.stages import Moments
+from reconnect.lab.qemu.standstill import judge
 
 OFFSET = 1000.0
 DELAY = 0.001

@@ -8,15 +8,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reconnect.errors import MachineError
+from reconnect.kit.errors import MachineError
 from reconnect.lab import run as run_module
 from reconnect.lab.backends.testpmd import Testpmd
 from reconnect.lab.binaries import Binaries, Qemu
 from reconnect.lab.cells import Cell, select
-from reconnect.lab.guest import Guest
-from reconnect.lab.results import CellResult, ComponentInfo, StackInfo, load
+from reconnect.lab.guest.image import Guest
 from reconnect.lab.run import run_cells
 from reconnect.lab.scenario import Options
+from reconnect.report.results import CellResult, ComponentInfo, StackInfo, load
 
 NOWHERE = Path("/nonexistent")
 QEMU = Qemu("qemu-7.2", "7.2.22", NOWHERE, (), "c" * 40, (), "t" * 40)

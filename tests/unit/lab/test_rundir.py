@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.errors import MachineError
-from reconnect.lab.rundir import MARK, OWNER, PREFIX, runtime_dir, sweep
-from reconnect.sockets import checked
+from reconnect.kit.errors import MachineError
+from reconnect.kit.sockets import checked
+from reconnect.lab.process.rundir import MARK, OWNER, PREFIX, runtime_dir, sweep
 
 HOLDER = """
 import sys
-from reconnect.lab.rundir import runtime_dir
+from reconnect.lab.process.rundir import runtime_dir
 with runtime_dir() as folder:
     (folder / "vhost.sock").touch()
     print(folder, flush=True)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.deadline import Deadline
-from reconnect.lab import sanitizer
-from reconnect.lab.arguments import QemuArguments
-from reconnect.lab.bell import Bell
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.binaries import Binaries, Qemu
-from reconnect.lab.failure import Broken, Wrong
-from reconnect.lab.guest import Guest
+from reconnect.lab.guest.image import Guest
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.qemu import sanitizer
+from reconnect.lab.qemu.arguments import QemuArguments
+from reconnect.lab.qemu.vm import Vm
 from reconnect.lab.scenario import Options
-from reconnect.lab.vm import Vm
 
 DATA = Path(__file__).parent / "data"
 

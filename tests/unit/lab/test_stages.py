@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.deadline import Deadline
-from reconnect.lab import procunix
+from reconnect.kit.deadline import Deadline
 from reconnect.lab.backends.testpmd import connections_in, handshake_in
-from reconnect.lab.bell import Bell
-from reconnect.lab.lines import Line, LineReader
-from reconnect.lab.stages import NAMES, Moments, SocketWatch
+from reconnect.lab.process import procunix
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.lines import Line, LineReader
+from reconnect.lab.process.stages import NAMES, Moments, SocketWatch
 
 DATA = Path(__file__).with_name("data")
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.deadline import Deadline
-from reconnect.errors import MachineError
-from reconnect.lab import procunix
+from reconnect.kit.deadline import Deadline
+from reconnect.kit.errors import MachineError
 from reconnect.lab.backends import Place
 from reconnect.lab.backends.testpmd import PROGRAM, USUAL_CAUSES, Testpmd
-from reconnect.lab.bell import Bell
-from reconnect.lab.failure import Broken
 from reconnect.lab.faults import FAULTS, Fault
-from reconnect.lab.rundir import runtime_dir
+from reconnect.lab.process import procunix
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.rundir import runtime_dir
 
 pytestmark = pytest.mark.skipif(not shutil.which(PROGRAM), reason=f"{PROGRAM} is not installed: apt: dpdk-dev")
 

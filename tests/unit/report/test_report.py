@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from reconnect import console
-from reconnect.lab.results import CellResult, ComponentInfo, RunResult, StackInfo
+from reconnect.kit import console
 from reconnect.report import junit, table
+from reconnect.report.results import CellResult, ComponentInfo, RunResult, StackInfo
 
 PASSED = CellResult("default", "testpmd", "crash", 1, "recovers", "permanent", "pass", "", 1043.2, 41.0, 200, 52)
 DEAD = CellResult("baseline", "testpmd", "crash", 1, "dead", "permanent", "pass", "")

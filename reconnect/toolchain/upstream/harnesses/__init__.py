@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from reconnect.config import Suite
+from reconnect.project.config import Suite
 from reconnect.toolchain.upstream.outcome import Result
 from reconnect.toolchain.workbench import Workbench
 
@@ -33,7 +33,7 @@ class Harness(Protocol):
 
 
 def find(bench: Workbench, suite: Suite) -> Harness:
-    """The harness that stacks.toml names; :func:`reconnect.config.load` has checked the name."""
+    """The harness that stacks.toml names; :func:`reconnect.project.config.load` has checked the name."""
     from reconnect.toolchain.upstream.harnesses.automake import Automake
     from reconnect.toolchain.upstream.harnesses.glib import Glib
     from reconnect.toolchain.upstream.harnesses.make import Make

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from reconnect.config import Suite
+from reconnect.project.config import Suite
 from reconnect.toolchain.upstream.harnesses.makefile import variables
 from reconnect.toolchain.upstream.outcome import Outcome, Result, distinct
 from reconnect.toolchain.workbench import Workbench

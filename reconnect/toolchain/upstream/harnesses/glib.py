@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from reconnect.config import Suite
+from reconnect.project.config import Suite
 from reconnect.toolchain.upstream import tap
 from reconnect.toolchain.upstream.harnesses.makefile import variables
 from reconnect.toolchain.upstream.outcome import Result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconnect.config import Suite
+from reconnect.project.config import Suite
 from reconnect.toolchain.upstream.harnesses.makefile import variables
 from reconnect.toolchain.upstream.outcome import Outcome, Result
 from reconnect.toolchain.workbench import Attempt, Workbench

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reconnect.config import Suite
-from reconnect.errors import BuildError
+from reconnect.kit.errors import BuildError
+from reconnect.project.config import Suite
 from reconnect.toolchain.upstream import tap
 from reconnect.toolchain.upstream.outcome import Outcome, Result
 from reconnect.toolchain.workbench import Workbench

@@ -1,0 +1,1 @@
+"""The test guest: a kernel, busybox and the probe in an initramfs."""

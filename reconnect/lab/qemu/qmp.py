@@ -1,0 +1,90 @@
+"""QEMU's monitor, spoken through QEMU's own library, one command at a time, each with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from qemu.qmp import ExecuteError, QMPClient, QMPError
+
+from reconnect.kit.deadline import Deadline
+from reconnect.lab.process.failure import Broken
+
+T = TypeVar("T")
+Data = Mapping[str, Any]
+
+
+class Refused(Broken):
+    """QEMU's answer to a command is an error, which is what some tests want."""
+
+
+class Monitor:
+    """A connected monitor.
+
+    :param connection: QEMU's end has connected to it already.
+    """
+
+    def __init__(self, connection: socket.socket, deadline: Deadline) -> None:
+        # The library's loop runs only inside of a call: nothing of it is left to run beside us.
+        self._runner = asyncio.Runner()
+        self._client = QMPClient("lab")
+        self._run(self._client.connect(connection), deadline, "its greeting")
+
+    def execute(self, command: str, deadline: Deadline, **arguments: object) -> object:
+        """Run a command and return its answer.
+
+        :raises Refused: the answer is an error.
+        :raises Broken: no answer in time, or QEMU is gone.
+        """
+        return self._run(self._client.execute(command, arguments or None), deadline, f"the answer to {command}")
+
+    def events(self) -> list[dict[str, Any]]:
+        """QEMU's events since the last call. They come in while a command is answered."""
+        return [dict(event) for event in self._client.events.clear()]
+
+    def event(self, name: str, deadline: Deadline, wanted: Callable[[Data], bool]) -> Data:
+        """Wait for an event and return its data; those that come before it are dropped.
+
+        :raises Broken: it did not come in time, or QEMU is gone.
+        """
+        return self._run(self._event(name, wanted), deadline, f"the event {name}")
+
+    async def _event(self, name: str, wanted: Callable[[Data], bool]) -> Data:
+        over = asyncio.create_task(self._client.runstate_changed())
+        search = asyncio.create_task(self._search(name, wanted))
+        try:
+            # The library's queue of events does not tell of a connection's end.
+            await asyncio.wait((search, over), return_when=asyncio.FIRST_COMPLETED)
+            if not search.done():
+                raise ConnectionError("QEMU has hung up")
+            return search.result()
+        finally:
+            over.cancel()
+            search.cancel()
+
+    async def _search(self, name: str, wanted: Callable[[Data], bool]) -> Data:
+        while True:
+            event = await self._client.events.get()
+            data = event.get("data", {})
+            if event["event"] == name and isinstance(data, Mapping) and wanted(data):
+                return data
+
+    def close(self) -> None:
+        """Hang up. Never fails."""
+        with contextlib.suppress(Exception):
+            self._runner.run(asyncio.wait_for(self._client.disconnect(), 2))
+        with contextlib.suppress(Exception):
+            self._runner.close()
+
+    def _run(self, call: Coroutine[Any, Any, T], deadline: Deadline, what: str) -> T:
+        try:
+            return self._runner.run(asyncio.wait_for(call, max(deadline.remaining, 0.1)))
+        except TimeoutError as error:
+            raise Broken(f"QEMU's monitor did not give {what} within {deadline.seconds:.0f} s") from error
+        except ExecuteError as error:
+            raise Refused(f"QEMU refused: {error}") from error
+        except (QMPError, OSError) as error:
+            raise Broken(f"QEMU's monitor did not give {what}: {type(error).__name__} {error}") from error

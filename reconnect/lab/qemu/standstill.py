@@ -1,0 +1,51 @@
+"""Whether the machine goes on while its backend keeps silent: its monitor answers, and its guest sends.
+
+A switch that is stopped, or maps memory, or is busy, is still connected to: the kernel does that. QEMU must not hold
+the machine until such a switch replies to the first message of a connection that was made again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from reconnect.kit.deadline import Deadline
+from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.failure import Wrong
+from reconnect.lab.qemu.machine import Machine
+
+LIMIT_MS = 1000.0
+"""Far above what a busy machine adds, and far below what a silent backend costs where QEMU waits for it."""
+
+ASK_SECONDS = 0.05
+ANSWER_SECONDS = 15.0
+"""For one answer: a QEMU that waits for its backend gives up after ten."""
+
+
+def slowest_answer(vm: Machine, bell: Bell, over: Callable[[], bool], deadline: Deadline) -> float:
+    """Ask QEMU's monitor again and again, until something is over or the deadline has passed.
+
+    :returns: the longest time that an answer took, in milliseconds.
+    :raises Broken: there was none in time.
+    """
+    slowest = 0.0
+    while not over() and not deadline.passed:
+        asked = time.monotonic()
+        vm.execute("query-status", Deadline(ANSWER_SECONDS))
+        slowest = max(slowest, time.monotonic() - asked)
+        bell.pause(Deadline(ASK_SECONDS))
+    return round(slowest * 1000, 1)
+
+
+def judge(monitor_ms: float, silence_ms: float) -> None:
+    """Object to a machine that stood still.
+
+    :param monitor_ms: the longest time that an answer of the monitor took.
+    :param silence_ms: the longest time for which the guest sent nothing.
+    :raises Wrong: one of them is above :data:`LIMIT_MS`.
+    """
+    if max(monitor_ms, silence_ms) > LIMIT_MS:
+        raise Wrong(
+            "the machine stood still while its backend kept silent: "
+            f"the monitor's slowest answer took {monitor_ms:.0f} ms, the guest sent nothing for {silence_ms:.0f} ms"
+        )

@@ -1,0 +1,188 @@
+"""results.json: everything that a run found out, and all that a report may read.
+
+It is written again after each cell, each time whole: a file that can be read is a file that is complete.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reconnect.kit import jsonfile
+from reconnect.kit.errors import ConfigError
+
+SCHEMA = 1
+FILE = "results.json"
+VERDICTS = ("pass", "fail", "error", "skip", "blocked")
+
+
+def folder_name(*words: object) -> str:
+    """A name for a cell's folder. Colons and the like are nothing that every file system and CI service takes."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", "-".join(map(str, words)))
+
+
+def cell_name(scheme: str, through: str, backend: str, fault: str, repeat: int) -> str:
+    """A cell's name. That QEMU is called without libvirt goes without saying."""
+    return folder_name(scheme, *([] if through == "qemu" else [through]), backend, fault, repeat)
+
+
+@dataclass(frozen=True)
+class ComponentInfo:
+    """A component as it was tested."""
+
+    version: str
+    commit: str
+    series: tuple[str, ...]
+    patched_tree: str
+
+
+@dataclass(frozen=True)
+class StackInfo:
+    """The stack as it was tested.
+
+    :param chosen: ``auto`` or ``named``.
+    :param why: why ``auto`` came to it.
+    :param components: by role: ``qemu``, ``libvirt``.
+    """
+
+    name: str
+    chosen: str
+    why: str
+    components: dict[str, ComponentInfo]
+
+
+@dataclass(frozen=True)
+class QemuFigures:
+    """What QEMU held before and after the fault, and its share of one processor during the outage."""
+
+    fds_before: int
+    fds_after: int
+    rss_kib_before: int
+    rss_kib_after: int
+    cpu_percent_in_outage: float
+    threads_before: int = 0
+    threads_after: int = 0
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One cell.
+
+    :param verdict: one of :data:`VERDICTS`; anything that wasn't finished stays ``fail``.
+    :param why: one line; empty for a pass.
+    :param stages_ms: milliseconds since recovery began (see :class:`reconnect.lab.process.stages.Moments`); null for a
+        stage that wasn't reached, or is none of the scheme (``listening`` in ``server``: QEMU listens all along).
+    :param connections: those that the restarted backend saw.
+    :param through: ``qemu``, ``libvirt`` or ``attach``: see :data:`reconnect.lab.schemes.THROUGH`.
+    :param memory: through libvirt, which kind of shared memory the guest has, and why this one.
+    :param silence_ms: the longest time for which the guest sent nothing, from the restart of the backend to the end.
+    :param monitor_ms: the slowest answer of QEMU's monitor while the backend kept silent, where that was looked at.
+    :param logs: paths relative to results.json.
+    """
+
+    scheme: str
+    backend: str
+    fault: str
+    repeat: int
+    expected: str
+    neighbour: str
+    verdict: str = "fail"
+    why: str = "it was not run to its end"
+    outage_ms: float | None = None
+    recovery_ms: float | None = None
+    probes_sent: int = 0
+    probes_lost: int = 0
+    stages_ms: dict[str, float | None] = field(default_factory=dict)
+    connections: int = 0
+    qemu: QemuFigures | None = None
+    logs: tuple[str, ...] = ()
+    through: str = "qemu"
+    memory: str = ""
+    silence_ms: float | None = None
+    monitor_ms: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What tells it from the other cells of its run: also the name of its folder."""
+        return cell_name(self.scheme, self.through, self.backend, self.fault, self.repeat)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run.
+
+    :param run: its id, also the name of its folder.
+    :param started: ISO 8601, in UTC.
+    :param machine: facts of the machine that figures depend on; nothing that names it.
+    """
+
+    run: str
+    started: str
+    machine: dict[str, Any]
+    stack: StackInfo
+    cells: tuple[CellResult, ...] = ()
+
+    def with_cell(self, cell: CellResult) -> RunResult:
+        """The run with one more cell."""
+        return dataclasses.replace(self, cells=(*self.cells, cell))
+
+    def count(self, verdict: str) -> int:
+        """How many cells have this verdict."""
+        return sum(cell.verdict == verdict for cell in self.cells)
+
+    @property
+    def summary(self) -> str:
+        """The line that counts: passed, failed, skipped, blocked."""
+        failed = self.count("fail") + self.count("error")
+        counts = {"passed": self.count("pass"), "failed": failed}
+        counts |= {"skipped": self.count("skip"), "blocked": self.count("blocked")}
+        return ", ".join(f"{number} {word}" for word, number in counts.items())
+
+    @property
+    def good(self) -> bool:
+        """No cell failed, and at least one was run."""
+        return self.count("pass") > 0 and not self.count("fail") and not self.count("error")
+
+
+def save(result: RunResult, folder: Path) -> Path:
+    """Write results.json into ``folder``; it appears whole."""
+    path = folder / FILE
+    jsonfile.write(path, {"schema": SCHEMA, **dataclasses.asdict(result)})
+    return path
+
+
+def load(path: Path) -> RunResult:
+    """Read results.json.
+
+    :param path: the file, or its folder.
+    :raises ConfigError: there is none, or it has another form.
+    """
+    file = path / FILE if path.is_dir() else path
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        if data.pop("schema") != SCHEMA:
+            raise ValueError(f"its schema is not {SCHEMA}")
+        stack = data.pop("stack")
+        components = {role: _component(facts) for role, facts in stack.pop("components").items()}
+        cells = tuple(_cell(cell) for cell in data.pop("cells"))
+        return RunResult(stack=StackInfo(components=components, **stack), cells=cells, **data)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{file} can't be read as results: {type(error).__name__}: {error}",
+            hint="give the results.json of a run, or its folder",
+        ) from error
+
+
+def _component(facts: dict[str, Any]) -> ComponentInfo:
+    return ComponentInfo(**{**facts, "series": tuple(facts["series"])})
+
+
+def _cell(facts: dict[str, Any]) -> CellResult:
+    if facts["verdict"] not in VERDICTS:
+        raise ValueError(f"unknown verdict {facts['verdict']!r}")
+    qemu = QemuFigures(**facts["qemu"]) if facts["qemu"] else None
+    return CellResult(**{**facts, "qemu": qemu, "logs": tuple(facts["logs"])})

@@ -1,0 +1,199 @@
+"""The matrix as data, and the words that choose from it."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+
+from reconnect.kit.errors import ConfigError
+from reconnect.lab.cells import Cell, select
+from reconnect.lab.matrix.entries import (
+    BY_NAME,
+    CUTS,
+    DEFAULT,
+    ENTRIES,
+    EXTRA,
+    MOMENTS,
+    WORDED,
+    Entry,
+    named,
+)
+from reconnect.lab.matrix.fuzz import MOMENTS as RUNNING
+from reconnect.lab.matrix.fuzz import walk
+from reconnect.lab.stub.script import ANY, Rule, Script
+
+
+def test_each_moment_is_rehearsed_and_cut() -> None:
+    """Verify: every moment has its rehearsal and cuts; names are unique; what hangs is in the default a few times."""
+    for moment in MOMENTS:
+        names = [name for name in DEFAULT if name.endswith(f"@{moment}")]
+        if moment in WORDED:
+            assert names
+            assert not any(name.startswith(("rehearse", "cut")) for name in names)
+            continue
+        assert f"rehearse@{moment}" in names
+        assert any(name.startswith(("cut:", "away")) for name in names)
+    assert not set(DEFAULT) & set(EXTRA)
+    hangs = [name for name in DEFAULT if name.startswith("hang")]
+    assert {name.split("@")[1] for name in hangs} == {"reconnect", "set-link", "quit"}
+    assert len(hangs) <= 4  # ten seconds each
+    moments = [entry.moment for entry in DEFAULT.values()]
+    assert moments == sorted(moments, key=MOMENTS.index)
+
+
+def test_every_message_that_waits_for_an_answer_is_cut_in_half() -> None:
+    """Verify: half answers only where there is one."""
+    halves = {name.split(":")[1].split("#")[0] for name in ENTRIES if ":half-reply@" in name}
+    assert halves == {
+        "GET_FEATURES",
+        "GET_PROTOCOL_FEATURES",
+        "GET_QUEUE_NUM",
+        "GET_VRING_BASE",
+        "SET_MEM_TABLE",
+        "SET_LOG_BASE",
+    }
+
+
+def test_the_script_of_an_entry() -> None:
+    """Verify: at a reconnect the next connection is meant, and the present one hung up; else the present one."""
+    rule = Rule.parse("SET_OWNER:after-read")
+    assert Entry("cut", rule, "reconnect").script == Script((rule,), hang_up=True)
+    assert Entry("cut", rule, "startup").script == Script((rule,))
+    assert Entry("cut", rule, "set-link").script == Script.parse("SET_OWNER:after-read@0")
+    assert Entry("lie", Rule("SET_OWNER", "nack", ANY), "quit").script == Script.parse("SET_OWNER#any:nack@0")
+    assert Entry("rehearse", None, "reconnect").script == Script(hang_up=True)
+    assert Entry("cut", rule, "queues").script == Script((rule,), hang_up=True)
+    assert Entry("away", None, "unload").script == Script.parse("CONNECT:after-read@any", hang_up=True)
+
+
+def test_what_an_entry_must_show() -> None:
+    """Verify: one that is told not to reconnect is dead; QEMU ends where it is told to; all others recover."""
+    expected = {name: entry.expected for name, entry in ENTRIES.items()}
+    assert expected.pop("plug:reconnect=0@hot-plug") == "dead"
+    assert all(what == ("ends" if name.endswith("@quit") else "recovers") for name, what in expected.items())
+
+
+def test_where_the_machine_must_not_stand_still() -> None:
+    """Verify: where the first message of a reconnect is not answered; not at later ones, and not when QEMU starts."""
+    names = {name for name, entry in ENTRIES.items() if entry.unanswered}
+    assert names == {"hang:CONNECT:stall@reconnect", "hang:GET_FEATURES:stall@reconnect"}
+
+
+def test_the_question_before_the_handshake_is_cut_as_well_as_its_own_messages() -> None:
+    """Verify: QEMU sends GET_FEATURES twice when it starts, and once more when it connects again."""
+    for moment, count in {"startup": 2, "reconnect": 3}.items():
+        assert [text for text in CUTS[moment] if text.startswith("GET_FEATURES")] == [
+            f"GET_FEATURES#{number}" if number > 1 else "GET_FEATURES" for number in range(1, count + 1)
+        ]
+
+
+def test_what_is_run_by_name_alone() -> None:
+    """Verify: each pattern names an entry, which can be asked for by name and is not in the default matrix."""
+    for pattern in BY_NAME:
+        found, unknown = named([pattern])
+        assert found
+        assert not unknown
+        assert not set(found) & set(DEFAULT)
+
+
+def test_words_name_entries() -> None:
+    """Verify: names, patterns and the word for all; each entry once; unknown words are given back."""
+    assert named(["matrix"]) == (list(DEFAULT), [])
+    found, unknown = named(["cut:SET_OWNER:*@startup", "cut:SET_OWNER:after-read@startup", "cut:NONE:*"])
+    assert found == ["cut:SET_OWNER:before-read@startup", "cut:SET_OWNER:after-read@startup"]
+    assert unknown == ["cut:NONE:*"]
+    hangs, _ = named(["hang:*"])
+    assert set(hangs) - set(DEFAULT) <= set(EXTRA) <= set(ENTRIES)
+    assert len(hangs) == 12
+
+
+@pytest.mark.parametrize("name", [*ENTRIES, "fuzz:7@reconnect", "cut:SET_OWNER#3:stall@quit"])
+def test_names_are_parsed(name: str) -> None:
+    """Verify: each name, of the tables or not, is that of its entry."""
+    assert Entry.parse(name).name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cut@quit",
+        "away@quit",
+        "rehearse:x@quit",
+        "fuzz:x@reconnect",
+        "many:3@quit",
+        "cut:A:b@quit",
+        "x@quit",
+        "cut:@quit",
+        "plug:sideways@hot-plug",
+        "plug:default@reconnect",
+        "unplug@hot-plug",
+        "rehearse@hot-plug",
+        "cut:SET_OWNER:after-read@memory",
+        "dimm:3@reconnect",
+        "dead:crashed@reconnect",
+        "wedge@reconnect",
+        "wedge:commands@boot",
+    ],
+)
+def test_what_is_no_name(name: str) -> None:
+    """Verify: refused."""
+    with pytest.raises(ValueError, match=r"no entry|MESSAGE|unknown"):
+        Entry.parse(name)
+
+
+def test_a_seed_is_a_walk() -> None:
+    """Verify: the same entries each time, others for another seed; each can be named."""
+    one, again, other = (list(islice(walk(seed), 200)) for seed in (1, 1, 2))
+    assert one == again != other
+    assert all(Entry.parse(entry.name) == entry for entry in one)
+
+
+def test_a_seed_is_drawn_where_none_is_given() -> None:
+    """Verify: the name has it, so that the walk can be taken again."""
+    ((name,), unknown) = named(["fuzz@reconnect"])
+    assert not unknown
+    assert Entry.parse(name).name == name != "fuzz@reconnect"
+    assert len({Entry.parse("fuzz@reconnect").name for _ in range(5)}) > 1
+
+
+def test_a_walk_cuts_what_the_moment_sends() -> None:
+    """Verify: nothing that the matrix doesn't cut at that moment, and all of that in the end."""
+    cuts = [entry for entry in islice(walk(3), 3000) if entry.kind == "cut"]
+    steps = {(entry.moment, str(entry.rule).rpartition(":")[0]) for entry in cuts}
+    assert steps == {(moment, text) for moment in (*RUNNING, "reboot") for text in CUTS[moment]}
+
+
+def test_the_stub_alone_gets_the_matrix() -> None:
+    """Verify: the ordinary cells of all schemes and the matrix of one; nothing of the kind for testpmd."""
+    cells = select(backends="stub")
+    assert [cell.scheme for cell in cells[:5]] == ["baseline", "server", "default", "explicit", "policy"]
+    assert {(cell.backend, cell.fault) for cell in cells[:5]} == {("stub", "crash")}
+    assert [cell.fault for cell in cells[5:]] == list(DEFAULT)
+    assert {(cell.scheme, cell.through) for cell in cells[5:]} == {("default", "qemu")}
+    assert {cell.fault for cell in select()} == {"crash"}
+
+
+def test_a_scheme_that_is_named_counts() -> None:
+    """Verify: the matrix is run in the schemes that recover; the baseline is none."""
+    cells = select("baseline,server", "stub", "rehearse@reconnect,stop")
+    assert [(cell.scheme, cell.fault) for cell in cells] == [
+        ("baseline", "stop"),
+        ("server", "stop"),
+        ("server", "rehearse@reconnect"),
+    ]
+
+
+def test_an_entry_needs_the_stub() -> None:
+    """Verify: testpmd can't do it; a word that names nothing gets the nearest that does."""
+    with pytest.raises(ConfigError, match="needs the backend stub"):
+        select(faults="rehearse@quit")
+    with pytest.raises(ConfigError) as caught:
+        select(backends="stub", faults="cut:SET_OWNR:after-read@startup")
+    assert "cut:SET_OWNER:after-read@startup" in caught.value.hint
+
+
+def test_a_folder_is_a_plain_name() -> None:
+    """Verify: no colon, no at: CI services refuse to keep such files."""
+    cell = Cell("default", "stub", "cut:SET_VRING_CALL#2:after-read@startup")
+    assert cell.name == "default-stub-cut-SET-VRING-CALL-2-after-read-startup-1"
