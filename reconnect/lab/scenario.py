@@ -39,10 +39,10 @@ from reconnect.lab.libvirt.memory import SharedMemory, shared_memory
 from reconnect.lab.libvirt.vm import LibvirtVm
 from reconnect.lab.measure import figures, moments
 from reconnect.lab.probe.log import ProbeRecord
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.failure import Broken, CellFailure, Wrong
 from reconnect.lab.process.rundir import runtime_dir
 from reconnect.lab.process.stages import Moments, SocketWatch
+from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu import standstill
 from reconnect.lab.qemu.arguments import QemuArguments, pinned
 from reconnect.lab.qemu.machine import Machine
@@ -132,7 +132,7 @@ class _Trial:
         self.guest = guest
         self.folder = folder
         self.options = options
-        self.bell = Bell()
+        self.waiter = Waiter()
         self.backend: Backend | None = None
         self.libvirt = binaries.libvirt
         self.vm: Machine | None = None
@@ -154,14 +154,14 @@ class _Trial:
         self.usage["before"] = self._usage()
         backend.inflict(self.fault, Deadline(self.options.fault))
         self.usage["fault"] = self._usage()
-        self.bell.wait(
+        self.waiter.wait(
             lambda: record.unanswered_in_a_row() >= self.options.lost,
             Deadline(self.options.fault),
             f"probes to go unanswered after {self.fault.name}",
             Wrong,
         )
         answered = len(record.answered)
-        self.watch = SocketWatch(backend.place.socket, self.bell)
+        self.watch = SocketWatch(backend.place.socket, self.waiter)
         stack.callback(self.watch.close)
         self.restarted = backend.launch()
         if self.fault.hold:
@@ -177,12 +177,12 @@ class _Trial:
         socket = checked(runtime / "vhost.sock")
         place = Place(socket, not self.scheme.qemu_listens, runtime, self.folder)
         deadline = Deadline(self.options.boot)
-        self.backend = stack.enter_context(BACKENDS[self.cell.backend](place, self.bell, self.fault.pairs))
+        self.backend = stack.enter_context(BACKENDS[self.cell.backend](place, self.waiter, self.fault.pairs))
         self.backend.start(deadline)
-        stack.enter_context(self.bell.guarded(self.backend.check))
+        stack.enter_context(self.waiter.guard(self.backend.check))
         arguments = self._arguments(runtime, socket)
         if self.cell.through == QEMU:
-            self.vm = stack.enter_context(Vm(arguments, self.folder, self.bell, deadline))
+            self.vm = stack.enter_context(Vm(arguments, self.folder, self.waiter, deadline))
             self.vm.connect_monitor()
         else:
             self._boot_domain(stack, runtime, arguments, deadline)
@@ -195,14 +195,14 @@ class _Trial:
         self.memory = stack.enter_context(shared_memory(arguments.memory_mib, self.libvirt.version))
         settings = Settings({**self.memory.settings, **self.scheme.qemu_conf}, self.qemu.binary)
         daemon = stack.enter_context(
-            Libvirtd(self.libvirt, runtime, self.folder, self.bell, Deadline(self.options.boot), settings)
+            Libvirtd(self.libvirt, runtime, self.folder, self.waiter, Deadline(self.options.boot), settings)
         )
         domain = Domain(arguments, self.scheme, self.memory, attach)
-        vm = stack.enter_context(LibvirtVm(daemon, domain, self.folder, self.bell, deadline))
+        vm = stack.enter_context(LibvirtVm(daemon, domain, self.folder, self.waiter, deadline))
         self.vm = vm
         vm.connect_monitor()
         if attach:
-            self.bell.wait(lambda: vm.record.waits, deadline, "the guest to boot and wait for its network card")
+            self.waiter.wait(lambda: vm.record.waits, deadline, "the guest to boot and wait for its network card")
             vm.plug(deadline)
         vm.verify()
 
@@ -210,7 +210,7 @@ class _Trial:
         """Stop the backend's new process as soon as it listens, and let it go on a while after QEMU has connected."""
         assert self.vm is not None
         backend, watch, deadline = self._backend, self._watch, Deadline(self.options.fault)
-        self.bell.wait(lambda: watch.listening, deadline, "the backend to listen again")
+        self.waiter.wait(lambda: watch.listening, deadline, "the backend to listen again")
         backend.send(signal.SIGSTOP)
 
         def resume() -> None:
@@ -219,12 +219,12 @@ class _Trial:
         # In a thread: a QEMU that waits for its backend answers nobody before that goes on.
         timer = threading.Timer(self.fault.hold, resume)
         try:
-            self.bell.wait(lambda: watch.connected, deadline, "QEMU to connect to a backend that hangs", Wrong)
+            self.waiter.wait(lambda: watch.connected, deadline, "QEMU to connect to a backend that hangs", Wrong)
             if watch.accepted:
                 raise Broken("the backend accepted a connection before it could be stopped")
             timer.start()
             self.monitor_ms = standstill.slowest_answer(
-                self.vm, self.bell, lambda: self.resumed is not None, Deadline(self.options.fault)
+                self.vm, self.waiter, lambda: self.resumed is not None, Deadline(self.options.fault)
             )
         finally:
             timer.cancel()
@@ -232,15 +232,15 @@ class _Trial:
     def _stay_dead(self, answered: int) -> None:
         """Watch a network that must stay dead, for the whole time after the backend listens again."""
         record, watch = self._record, self._watch
-        self.bell.wait(lambda: watch.listening, Deadline(self.options.recovery), "the backend to listen again")
+        self.waiter.wait(lambda: watch.listening, Deadline(self.options.recovery), "the backend to listen again")
         sent = record.last_sent
 
         def still_dead() -> None:
             if len(record.answered) > answered:
                 raise Wrong("the network came back, though nothing in this scheme could bring it back")
 
-        with self.bell.guarded(still_dead):
-            self.bell.pause(Deadline(self.options.dead))
+        with self.waiter.guard(still_dead):
+            self.waiter.sleep(Deadline(self.options.dead))
         self.usage["end of outage"] = self._usage()
         # A guest that hangs answers nothing either: only one that goes on probing shows that its network is dead.
         expected = self.options.dead * 1e6 / self.options.interval_us
@@ -251,7 +251,7 @@ class _Trial:
         record, backend = self._record, self._backend
         deadline = Deadline(self.options.recovery)
         try:
-            self.bell.wait(lambda: len(record.answered) > answered, deadline, "a probe to be answered", Wrong)
+            self.waiter.wait(lambda: len(record.answered) > answered, deadline, "a probe to be answered", Wrong)
         except Wrong as wrong:
             raise Wrong(f"the network did not come back: {wrong.what} ({self._reached()})") from wrong
         self.usage["end of outage"] = self._usage()
@@ -264,7 +264,7 @@ class _Trial:
     def _wait_steady(self, deadline: Deadline, answered: int, what: str, failure: type[CellFailure]) -> None:
         record, steady = self._record, self.options.steady
         enough = answered + steady
-        self.bell.wait(lambda: len(record.answered) >= enough and record.streak >= steady, deadline, what, failure)
+        self.waiter.wait(lambda: len(record.answered) >= enough and record.streak >= steady, deadline, what, failure)
 
     def _end(self) -> None:
         assert self.vm is not None

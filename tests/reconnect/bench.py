@@ -69,7 +69,7 @@ class Bench(Lane):
 
     def until(self, condition: Callable[[], Any], what: str) -> Any:
         """Wait for something that the stub or QEMU says."""
-        return self.bell.wait(condition, Deadline(SECONDS), what, Wrong)
+        return self.waiter.wait(condition, Deadline(SECONDS), what, Wrong)
 
     def lose_backend(self) -> None:
         """The backend goes away, and QEMU has noticed: it has tried to connect again."""
@@ -124,7 +124,7 @@ class Bench(Lane):
         """The end of a migration that is under way, as query-migrate tells of it."""
         deadline = Deadline(60)
         while (status := self.ask("query-migrate"))["status"] in ("setup", "active"):
-            self.bell.pause(Deadline(min(0.1, deadline.remaining)))
+            self.waiter.sleep(Deadline(min(0.1, deadline.remaining)))
             assert not deadline.passed, status
         return cast("dict[str, Any]", status)
 

@@ -133,7 +133,7 @@ def test_qemu_starts_before_its_backend(benches: Callable[..., Bench], scheme: s
     bench.kill_backend()
 
     def wait_and_start() -> None:
-        bench.bell.pause(Deadline(ATTEMPTS_SECONDS))
+        bench.waiter.sleep(Deadline(ATTEMPTS_SECONDS))
         (line,) = bench.said()
         assert UNABLE in line
         assert "trying again every 1 s" in line
@@ -145,7 +145,7 @@ def test_qemu_starts_before_its_backend(benches: Callable[..., Bench], scheme: s
     assert len(bench.said()) == 1
     bench.kill_backend()
     bench.until(lambda: bench.vm.record.link_up is False, "the guest's link to be down")
-    bench.bell.pause(Deadline(ATTEMPTS_SECONDS))
+    bench.waiter.sleep(Deadline(ATTEMPTS_SECONDS))
     bench.revive_backend()
     bench.steady()
     assert len([line for line in bench.said() if UNABLE in line]) == 2
@@ -249,7 +249,7 @@ def test_netdev_add_without_a_backend(benches: Callable[..., Bench]) -> None:
     """
     bench = benches(shape=PLUGGED)
     bench.power_on(Deadline(bench.options.boot))
-    bench.bell.wait(lambda: bench.vm.agent.ready, Deadline(bench.options.boot), "the guest to boot")
+    bench.waiter.wait(lambda: bench.vm.agent.ready, Deadline(bench.options.boot), "the guest to boot")
     bench.kill_backend()
     for _ in range(2):
         _need_chardev(bench, reconnect=1)

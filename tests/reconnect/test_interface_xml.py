@@ -17,8 +17,8 @@ from reconnect.kit.deadline import Deadline
 from reconnect.kit.errors import SourceError
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.libvirt.daemon import Libvirtd, Settings
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.rundir import runtime_dir
+from reconnect.lab.process.waiter import Waiter
 from reconnect.project.config import Config
 from reconnect.project.workspace import Workspace
 from reconnect.toolchain import building
@@ -58,7 +58,7 @@ def ask(
         asked = Settings(emulator=binaries.patched.binary)
         with (
             runtime_dir() as runtime,
-            Libvirtd(libvirt, runtime, folder, Bell(), Deadline(DAEMON_SECONDS), asked) as libvirtd,
+            Libvirtd(libvirt, runtime, folder, Waiter(), Deadline(DAEMON_SECONDS), asked) as libvirtd,
         ):
             asker = Asker(libvirtd, binaries.patched.binary, folder)
             assert asker.ask(GOOD).error == ""

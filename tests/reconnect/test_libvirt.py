@@ -24,9 +24,9 @@ from reconnect.lab.binaries import Binaries, Libvirt
 from reconnect.lab.cells import Cell
 from reconnect.lab.guest.image import Guest
 from reconnect.lab.libvirt.daemon import Libvirtd, Settings
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.failure import Broken
 from reconnect.lab.process.rundir import runtime_dir
+from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.scenario import Options, run_cell
 from reconnect.report.results import CellResult, load
 from tests.reconnect.leftovers import processes_of, until
@@ -66,7 +66,7 @@ def _nothing_left(tmp_path: Path, short_tmp: Path, libvirt: Libvirt) -> Iterator
 def started(libvirt: Libvirt, folder: Path, **qemu_conf: int | str) -> Iterator[Libvirtd]:
     with (
         runtime_dir() as runtime,
-        Libvirtd(libvirt, runtime, folder, Bell(), Deadline(SECONDS), Settings(qemu_conf)) as daemon,
+        Libvirtd(libvirt, runtime, folder, Waiter(), Deadline(SECONDS), Settings(qemu_conf)) as daemon,
     ):
         yield daemon
 

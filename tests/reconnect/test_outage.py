@@ -48,7 +48,7 @@ def test_a_first_backend_that_can_not_enable_rings(benches: Callable[..., Bench]
     bad = Script.parse(f"GET_FEATURES#any:answer={FEATURES & ~(1 << Feature.PROTOCOL_FEATURES):#x}@any", hang_up=True)
     bench.load(bad)
     bench.power_on(Deadline(bench.options.boot))
-    bench.bell.wait(lambda: bench.vm.agent.ready, Deadline(bench.options.boot), "the guest to boot")
+    bench.waiter.wait(lambda: bench.vm.agent.ready, Deadline(bench.options.boot), "the guest to boot")
     held = []
     for _ in range(ATTEMPTS):
         mark = bench.load(bad)
@@ -94,7 +94,7 @@ def test_a_backend_fails_the_handshake_of_the_second_pair(benches: Callable[...,
     """
     bench = benches(shape=Shape(card=False))
     bench.power_on(Deadline(bench.options.boot))
-    bench.bell.wait(lambda: bench.vm.agent.ready, Deadline(bench.options.boot), "the guest to boot")
+    bench.waiter.wait(lambda: bench.vm.agent.ready, Deadline(bench.options.boot), "the guest to boot")
     bench.add_chardev()
     bench.ask("netdev_add", type="vhost-user", id="net", chardev="vhost", queues=2)
     mark = bench.load(Script.parse("GET_PROTOCOL_FEATURES#2:after-read@any", hang_up=True))

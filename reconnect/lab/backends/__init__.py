@@ -12,8 +12,8 @@ from typing import Self
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.faults import Fault
 from reconnect.lab.process import procunix
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.waiter import Waiter
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Backend(abc.ABC):
 
     name: str
 
-    def __init__(self, place: Place, bell: Bell, pairs: int = 1) -> None:
+    def __init__(self, place: Place, waiter: Waiter, pairs: int = 1) -> None:
         self.place = place
-        self.bell = bell
+        self.waiter = waiter
         self.pairs = pairs
 
     @classmethod

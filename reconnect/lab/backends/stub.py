@@ -16,10 +16,10 @@ from typing import Any
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.backends import Backend, Place
 from reconnect.lab.faults import Fault
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.child import Child
 from reconnect.lab.process.failure import Broken, Wrong
 from reconnect.lab.process.lines import Line, LineReader
+from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.stub import events
 from reconnect.lab.stub.script import Script
 
@@ -85,8 +85,8 @@ class Stub(Backend):
 
     name = "stub"
 
-    def __init__(self, place: Place, bell: Bell, pairs: int = 1, extra: tuple[str, ...] = ()) -> None:
-        super().__init__(place, bell, pairs)
+    def __init__(self, place: Place, waiter: Waiter, pairs: int = 1, extra: tuple[str, ...] = ()) -> None:
+        super().__init__(place, waiter, pairs)
         self._extra = extra
         self._incarnations: list[_Incarnation] = []
         self._script = place.scratch / "script.json"
@@ -100,9 +100,9 @@ class Stub(Backend):
     def start(self, deadline: Deadline) -> float:
         """See :meth:`Backend.start`."""
         started = self.launch()
-        with self.bell.guarded(self.check):
+        with self.waiter.guard(self.check):
             kind = "listening" if self.place.listens else "script"
-            self.bell.wait(lambda: self.events.of(kind), deadline, "the stub to start")
+            self.waiter.wait(lambda: self.events.of(kind), deadline, "the stub to start")
         return started
 
     def launch(self) -> float:
@@ -111,10 +111,10 @@ class Stub(Backend):
             self.place.remove_stale_socket()
         number = len(self._incarnations) + 1
         arguments = StubArguments(self.place.socket, not self.place.listens, self._script, self.pairs, self._extra)
-        child = Child("the stub", arguments.argv(), self.bell, subprocess.PIPE, {"PYTHONPATH": str(ROOT)})
+        child = Child("the stub", arguments.argv(), self.waiter, subprocess.PIPE, {"PYTHONPATH": str(ROOT)})
         seen = Events()
         log = self.place.logs / f"stub-{number}.log"
-        self._incarnations.append(_Incarnation(child, LineReader(child.stream, log, self.bell, seen.take), seen))
+        self._incarnations.append(_Incarnation(child, LineReader(child.stream, log, self.waiter, seen.take), seen))
         log.with_suffix(".cmd").write_text(f"{child.pasteable}\n", encoding="utf-8")
         return child.started
 
@@ -123,8 +123,8 @@ class Stub(Backend):
         self._script.write_text(script.json(), encoding="utf-8")
         mark = len(self.events.all)
         self._now.child.send(signal.SIGHUP)
-        with self.bell.guarded(self.check):
-            self.bell.wait(lambda: self.events.of("script", mark), deadline, "the stub to take its script")
+        with self.waiter.guard(self.check):
+            self.waiter.wait(lambda: self.events.of("script", mark), deadline, "the stub to take its script")
         return mark
 
     def inflict(self, fault: Fault, deadline: Deadline) -> float:

@@ -18,11 +18,11 @@ from reconnect.kit.deadline import Deadline
 from reconnect.kit.errors import MachineError
 from reconnect.lab.backends import Backend, Place
 from reconnect.lab.faults import Fault
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.child import Child
 from reconnect.lab.process.failure import Broken
 from reconnect.lab.process.lines import Line, LineReader
 from reconnect.lab.process.stages import SocketWatch
+from reconnect.lab.process.waiter import Waiter
 
 PROGRAM = "dpdk-testpmd"
 
@@ -94,8 +94,8 @@ class Testpmd(Backend):
     __test__ = False
     name = "testpmd"
 
-    def __init__(self, place: Place, bell: Bell, pairs: int = 1, extra: tuple[str, ...] = ()) -> None:
-        super().__init__(place, bell, pairs)
+    def __init__(self, place: Place, waiter: Waiter, pairs: int = 1, extra: tuple[str, ...] = ()) -> None:
+        super().__init__(place, waiter, pairs)
         self._extra = extra
         self._incarnations: list[_Incarnation] = []
 
@@ -112,14 +112,14 @@ class Testpmd(Backend):
         """See :meth:`Backend.start`."""
         with ExitStack() as stack:
             # "binding succeeded" in its log comes before it listens: whoever connects in between is refused.
-            watch = SocketWatch(self.place.socket, self.bell)
+            watch = SocketWatch(self.place.socket, self.waiter)
             stack.callback(watch.close)
             started = self.launch()
-            stack.enter_context(self.bell.guarded(self.check))
+            stack.enter_context(self.waiter.guard(self.check))
             if self.place.listens:
-                self.bell.wait(lambda: watch.listening, deadline, "testpmd to listen")
+                self.waiter.wait(lambda: watch.listening, deadline, "testpmd to listen")
             else:
-                self.bell.wait(lambda: self._now.lines.first(CONNECTING), deadline, "testpmd to connect")
+                self.waiter.wait(lambda: self._now.lines.first(CONNECTING), deadline, "testpmd to connect")
         return started
 
     def launch(self) -> float:
@@ -138,9 +138,9 @@ class Testpmd(Backend):
         )
         # DPDK takes the first for root and for systemd's services, the second for everybody else.
         env = {"RUNTIME_DIRECTORY": str(self.place.scratch), "XDG_RUNTIME_DIR": str(self.place.scratch)}
-        child = Child("testpmd", arguments.argv(), self.bell, subprocess.PIPE, env)
+        child = Child("testpmd", arguments.argv(), self.waiter, subprocess.PIPE, env)
         log = self.place.logs / f"testpmd-{number}.log"
-        self._incarnations.append(_Incarnation(child, LineReader(child.stream, log, self.bell)))
+        self._incarnations.append(_Incarnation(child, LineReader(child.stream, log, self.waiter)))
         log.with_suffix(".cmd").write_text(f"{child.pasteable}\n", encoding="utf-8")
         return child.started
 

@@ -17,11 +17,11 @@ from reconnect.lab.binaries import Libvirt
 from reconnect.lab.libvirt import keeper
 from reconnect.lab.libvirt.places import HOME, Places, places
 from reconnect.lab.libvirt.virsh import Virsh
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.child import Child
 from reconnect.lab.process.failure import Broken
 from reconnect.lab.process.lines import Line, LineReader, tail_of
 from reconnect.lab.process.stages import SocketWatch
+from reconnect.lab.process.waiter import Waiter
 
 HERE = Path(__file__).parent
 LOG = "libvirtd.log"
@@ -79,7 +79,7 @@ class Libvirtd:
         libvirt: Libvirt,
         runtime: Path,
         folder: Path,
-        bell: Bell,
+        waiter: Waiter,
         start: Deadline,
         settings: Settings = NO_SETTINGS,
     ) -> None:
@@ -88,7 +88,7 @@ class Libvirtd:
         self.output = folder / OUTPUT
         self.pid: int | None = None
         self.endings: dict[int, str] = {}
-        self._runtime, self._folder, self._bell, self._start = runtime, folder, bell, start
+        self._runtime, self._folder, self._waiter, self._start = runtime, folder, waiter, start
         self._settings = settings
         self._stack = ExitStack()
         self.places: Places
@@ -99,23 +99,23 @@ class Libvirtd:
             self.places = stack.enter_context(places(self._runtime, self.libvirt.state, Deadline(LOCK_SECONDS)))
             checked(self.places.socket)
             conf = self._configure()
-            watch = SocketWatch(self.places.socket, self._bell)
+            watch = SocketWatch(self.places.socket, self._waiter)
             stack.callback(watch.close)
             argv = [str(self.libvirt.daemon), "--config", str(conf), "--pid-file", str(self._runtime / HOME / "pid")]
             env = {**self.places.env, "LC_ALL": "C.UTF-8", "PATH": self._search_path()}
             self._child = Child(
                 "libvirtd",
                 [sys.executable, "-m", keeper.__name__, *argv],
-                self._bell,
+                self._waiter,
                 subprocess.PIPE,
                 {**env, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 orphan="TERM",
             )
-            self._lines = LineReader(self._child.stream, self.output, self._bell, self._take)
+            self._lines = LineReader(self._child.stream, self.output, self._waiter, self._take)
             stack.callback(self._lines.join)
             stack.callback(self._child.close)
-            stack.enter_context(self._bell.guarded(self.check))
-            self._bell.wait(lambda: watch.listening, self._start, "libvirtd to listen")
+            stack.enter_context(self._waiter.guard(self.check))
+            self._waiter.wait(lambda: watch.listening, self._start, "libvirtd to listen")
             self.virsh = Virsh(self.libvirt.virsh, self.places.uri, env, self._folder / "virsh.log")
             # It listens before its drivers are ready; what is asked meanwhile it answers when they are.
             self.ask("list")
@@ -198,7 +198,7 @@ class Libvirtd:
     def _check_soon(self) -> None:
         """As :meth:`check`, where something else has failed first: a libvirtd that dies hangs up a little earlier."""
         try:
-            self._bell.wait(lambda: self._ended, Deadline(1), "libvirtd's end")
+            self._waiter.wait(lambda: self._ended, Deadline(1), "libvirtd's end")
         except Broken:
             if self._ended:
                 raise

@@ -16,9 +16,9 @@ from reconnect.kit.deadline import Deadline
 from reconnect.lab.libvirt.daemon import Libvirtd
 from reconnect.lab.libvirt.domain import Domain
 from reconnect.lab.libvirt.places import DOMAIN
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.failure import Broken, Wrong
 from reconnect.lab.process.lines import tail_of
+from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu.machine import Machine, peer_pid
 
 DESTROY_SECONDS = 30.0
@@ -35,8 +35,8 @@ class LibvirtVm(Machine):
     The folder takes ``domain.xml``, ``interface.xml``, and as ``live.xml`` what libvirt made of them.
     """
 
-    def __init__(self, libvirtd: Libvirtd, domain: Domain, folder: Path, bell: Bell, start: Deadline) -> None:
-        super().__init__(domain.machine, folder, bell, start)
+    def __init__(self, libvirtd: Libvirtd, domain: Domain, folder: Path, waiter: Waiter, start: Deadline) -> None:
+        super().__init__(domain.machine, folder, waiter, start)
         self._libvirtd = libvirtd
         self._domain = domain
         self._pid: int | None = None

@@ -146,7 +146,7 @@ class Attempt:
         self._wait(self._greeted, deadline, what)
         if self.entry.rule is not None and not lane.backend.events.of("fired", self.mark):
             # The last messages of a greeting come after what makes one.
-            lane.bell.pause(Deadline(LATE_SECONDS))
+            lane.waiter.sleep(Deadline(LATE_SECONDS))
             self._must_have_fired()
             self._wait(self._greeted, deadline, what)
         self._check_connections(1 + self._expected_connections())
@@ -163,8 +163,8 @@ class Attempt:
         if away:
             lane.backend.load(self.entry.script, Deadline(MONITOR_SECONDS))
             booted = partial(self._console_has, BOOTED)
-            # QEMU's attempts to connect, one a second, ring the bell.
-            lane.bell.wait(booted, deadline, "the guest to boot without its backend", Broken)
+            # QEMU's attempts to connect, one a second, notify the waiter.
+            lane.waiter.wait(booted, deadline, "the guest to boot without its backend", Broken)
             lane.backend.load(Script(), Deadline(MONITOR_SECONDS))
             deadline = Deadline(lane.options.recovery)
         self._wait(lambda: self._ready(0.0), deadline, "the rings to run")
@@ -180,10 +180,10 @@ class Attempt:
         """Make the backend good again, where the entry leaves that to us."""
         lane, kind = self.lane, self.entry.kind
         if kind == GONE:
-            lane.bell.pause(Deadline(GONE_SECONDS))
+            lane.waiter.sleep(Deadline(GONE_SECONDS))
             lane.backend.load(Script(hang_up=True), Deadline(MONITOR_SECONDS))
         elif kind == SPIN:
-            lane.bell.pause(Deadline(SPIN_SECONDS))
+            lane.waiter.sleep(Deadline(SPIN_SECONDS))
             made = len(self._connections())
             # Where QEMU listens, it is the stub that tries again, as fast as it likes.
             if made > SPIN_CONNECTIONS and not lane.qemu_listens:
@@ -215,7 +215,7 @@ class Attempt:
         for number in range(self.entry.count):
             mark = lane.backend.load(loaded, Deadline(MONITOR_SECONDS))
             again = partial(lane.backend.events.of, "ready", mark)
-            lane.bell.wait(again, Deadline(lane.options.recovery), f"restart {number + 1}", Wrong)
+            lane.waiter.wait(again, Deadline(lane.options.recovery), f"restart {number + 1}", Wrong)
             # The first ones may still fill a cache.
             first = lane.held if number == SETTLED else first
         self._check_connections(self.entry.count)
@@ -265,7 +265,7 @@ class Attempt:
         """Look at the machine, until the rings run again, while its backend keeps silent since an instant."""
         vm = self.lane.vm
         over = partial(self._ready, since)
-        self.monitor_ms = standstill.slowest_answer(vm, self.lane.bell, lambda: over() is not None, deadline)
+        self.monitor_ms = standstill.slowest_answer(vm, self.lane.waiter, lambda: over() is not None, deadline)
         self.silence_ms = vm.record.silence_ms(since)
 
     def _measure(self, before: ProbeRecord, ready: float) -> None:
@@ -332,7 +332,7 @@ class Attempt:
         :raises Wrong: it was in vain.
         """
         try:
-            return self.lane.bell.wait(condition, deadline, what, Wrong)
+            return self.lane.waiter.wait(condition, deadline, what, Wrong)
         except Wrong as wrong:
             raise Wrong(f"{wrong.what} ({self._story()})", wrong.details) from wrong
 

@@ -42,7 +42,7 @@ class Dimm(Attempt):
         for number in range(self.entry.count):
             mark = lane.backend.load(Script(hang_up=True), Deadline(MONITOR_SECONDS))
             again = partial(lane.backend.events.of, "ready", mark)
-            ready = lane.bell.wait(again, Deadline(lane.options.recovery), f"restart {number + 1}", Wrong)[0]["t"]
+            ready = lane.waiter.wait(again, Deadline(lane.options.recovery), f"restart {number + 1}", Wrong)[0]["t"]
         self._steady()
         self._measure(before, ready)
         self._check_connections(self.entry.count)
@@ -50,8 +50,8 @@ class Dimm(Attempt):
         lane.vm.event("DEVICE_DELETED", Deadline(GUEST_SECONDS), lambda data: data.get("device") == SLOT)
         self._monitor("object-del", {"id": MEMORY})
         deadline, what = Deadline(UNMAPPED_SECONDS), "QEMU to let go of the memory that was unplugged"
-        # The guest's probes ring the bell all the time.
-        lane.bell.wait(lambda: not self._mapped(), deadline, what, Wrong)
+        # The guest's probes notify the waiter all the time.
+        lane.waiter.wait(lambda: not self._mapped(), deadline, what, Wrong)
         self._steady()
         self._check_health()
         self._check_rules()

@@ -117,11 +117,11 @@ class HotPlug(Attempt):
         self._plug(reconnect=None if word == "default" else int(word[-1]))
         self._crash()
         deadline = Deadline(lane.options.recovery)
-        lane.bell.wait(lambda: lane.vm.record.unanswered_in_a_row() >= LOST, deadline, "probes to be lost", Wrong)
+        lane.waiter.wait(lambda: lane.vm.record.unanswered_in_a_row() >= LOST, deadline, "probes to be lost", Wrong)
         before = lane.forget_probes()
         self._start()
         if self.entry.expected == "dead":
-            lane.bell.pause(Deadline(DEAD_SECONDS))
+            lane.waiter.sleep(Deadline(DEAD_SECONDS))
             if lane.vm.record.answered or self._connections():
                 raise Wrong("QEMU connected again though it was told not to")
             self.probes_sent = self.probes_lost = len(lane.vm.record.sent)
@@ -209,7 +209,7 @@ class HotPlug(Attempt):
         """Nothing may be left that connects."""
         lane = self.lane
         made = len(lane.backend.events.of("connected"))
-        lane.bell.pause(Deadline(UNHEARD_SECONDS))
+        lane.waiter.sleep(Deadline(UNHEARD_SECONDS))
         if not lane.qemu_listens and len(lane.backend.events.of("connected")) > made:
             raise Wrong("something still connects to the backend: the netdev is gone")
 

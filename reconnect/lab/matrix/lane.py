@@ -16,9 +16,9 @@ from reconnect.lab.backends.stub import Stub
 from reconnect.lab.binaries import Qemu
 from reconnect.lab.guest.image import Guest
 from reconnect.lab.probe.log import ProbeRecord
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.failure import Broken, CellFailure
 from reconnect.lab.process.rundir import runtime_dir
+from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu.arguments import QemuArguments, pinned
 from reconnect.lab.qemu.memory import memory_folder
 from reconnect.lab.qemu.vm import Vm
@@ -100,7 +100,7 @@ class Lane:
     ) -> None:
         self.folder = folder
         self.options = options
-        self.bell = Bell()
+        self.waiter = Waiter()
         self.qemu_listens = scheme.qemu_listens
         self.scheme = scheme
         self._qemu, self._guest, self._shape = qemu, guest, shape
@@ -113,10 +113,10 @@ class Lane:
         with ExitStack() as stack:
             runtime = stack.enter_context(runtime_dir())
             place = Place(checked(runtime / "vhost.sock"), not self.scheme.qemu_listens, runtime, self.folder)
-            self.backend = stack.enter_context(Stub(place, self.bell, self.pairs))
+            self.backend = stack.enter_context(Stub(place, self.waiter, self.pairs))
             self.backend.strict = False
             self.backend.start(Deadline(self.options.fault))
-            stack.enter_context(self.bell.guarded(self.backend.check))
+            stack.enter_context(self.waiter.guard(self.backend.check))
             self.runtime = runtime
             self._stack = stack.pop_all()
         return self
@@ -130,7 +130,7 @@ class Lane:
         :param meanwhile: is called when QEMU runs, and may still wait for its backend.
         :raises Broken: it does not.
         """
-        self.vm = self._stack.enter_context(Vm(self._arguments(), self.folder, self.bell, deadline))
+        self.vm = self._stack.enter_context(Vm(self._arguments(), self.folder, self.waiter, deadline))
         meanwhile()
         self.vm.connect_monitor()
 
@@ -163,7 +163,7 @@ class Lane:
 
     def wait_steady(self, count: int, deadline: Deadline, what: str, failure: type[CellFailure]) -> None:
         """Wait until so many probes in a row were answered."""
-        self.bell.wait(lambda: self.vm.record.streak >= count, deadline, what, failure)
+        self.waiter.wait(lambda: self.vm.record.streak >= count, deadline, what, failure)
 
     def _arguments(self) -> MatrixArguments:
         options = self.options

@@ -86,7 +86,7 @@ class Migrate(Attempt):
         deadline = Deadline(MONITOR_SECONDS)
         # QEMU tells of the end of a migration before it has come to its end, and of that not at all.
         while (status := self._status()) == "finish-migrate" and not deadline.passed:
-            self.lane.bell.pause(Deadline(LOOK_SECONDS))
+            self.lane.waiter.sleep(Deadline(LOOK_SECONDS))
         if ended == COMPLETED and status == "postmigrate":
             self._monitor("cont", {})
         elif status != "running":
@@ -136,7 +136,7 @@ class Migrate(Attempt):
         """The backend is started again, and the guest's network comes back."""
         lane = self.lane
         deadline = Deadline(lane.options.recovery)
-        lane.bell.wait(lambda: lane.vm.record.unanswered_in_a_row() >= LOST, deadline, "probes to be lost", Wrong)
+        lane.waiter.wait(lambda: lane.vm.record.unanswered_in_a_row() >= LOST, deadline, "probes to be lost", Wrong)
         before = lane.forget_probes()
         lane.backend.start(deadline)
         self.mark = 0

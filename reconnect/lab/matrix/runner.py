@@ -92,7 +92,7 @@ class _Runner:
             if entry.moment not in ("startup", "boot"):
                 deadline = Deadline(self._options.boot)
                 lane.power_on(deadline)
-                lane.bell.wait(lambda: lane.vm.agent.ready, deadline, "the guest to boot")
+                lane.waiter.wait(lambda: lane.vm.agent.ready, deadline, "the guest to boot")
                 if shape.card:
                     lane.wait_steady(STEADY, deadline, "the guest's probes to be answered", Broken)
         return self._lane

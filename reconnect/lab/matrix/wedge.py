@@ -52,14 +52,14 @@ class Wedge(Attempt):
     def _while_it_hangs(self) -> float:
         """Do what the word says; returns when the backend went on."""
         lane, backend = self.lane, self.lane.backend
-        watch = SocketWatch(lane.socket, lane.bell)
+        watch = SocketWatch(lane.socket, lane.waiter)
         try:
             deadline = Deadline(lane.options.recovery)
             self.mark = backend.load(Script(hang_up=True), deadline)
-            lane.bell.wait(lambda: backend.events.of("closed", self.mark), deadline, "the stub to hang up")
+            lane.waiter.wait(lambda: backend.events.of("closed", self.mark), deadline, "the stub to hang up")
             # QEMU pauses for a second before it connects again.
             backend.send(signal.SIGSTOP)
-            lane.bell.wait(lambda: watch.connected, deadline, "QEMU to connect to a backend that hangs", Wrong)
+            lane.waiter.wait(lambda: watch.connected, deadline, "QEMU to connect to a backend that hangs", Wrong)
             # What is older comes in with an answer.
             self._status()
             lane.vm.events()

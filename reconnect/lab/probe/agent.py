@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.waiter import Waiter
 
 READY = 0
 """The number of what the agent says first."""
@@ -18,9 +18,9 @@ class Agent:
     :param connection: the host's end of the serial port; it stays the caller's.
     """
 
-    def __init__(self, connection: socket.socket, bell: Bell) -> None:
+    def __init__(self, connection: socket.socket, waiter: Waiter) -> None:
         self._connection = connection
-        self._bell = bell
+        self._waiter = waiter
         self._answers: dict[int, tuple[int, str]] = {}
         self._asked = READY
 
@@ -41,11 +41,11 @@ class Agent:
         :raises Broken: it failed, or there was no answer in time.
         """
         order = " ".join([verb, *map(str, words)])
-        self._bell.wait(lambda: self.ready, deadline, "the guest's agent to listen")
+        self._waiter.wait(lambda: self.ready, deadline, "the guest's agent to listen")
         self._asked += 1
         number = self._asked
         self._connection.sendall(f"{number} {order}\n".encode())
-        code, text = self._bell.wait(lambda: self._answers.get(number), deadline, f"the guest to carry out: {order}")
+        code, text = self._waiter.wait(lambda: self._answers.get(number), deadline, f"the guest to carry out: {order}")
         if code:
             raise Broken(f"the guest could not carry out: {order} (exit code {code})")
         return text

@@ -13,8 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.lines import Line, LineReader
+from reconnect.lab.process.waiter import Waiter
 
 PROTOCOL = 1
 
@@ -107,10 +107,10 @@ class ProbeLog:
     :param others: is given each line as well: the agent's answers come the same way.
     """
 
-    def __init__(self, stream: IO[bytes], log: Path, bell: Bell, others: Callable[[str], None]) -> None:
+    def __init__(self, stream: IO[bytes], log: Path, waiter: Waiter, others: Callable[[str], None]) -> None:
         self.record = ProbeRecord()
         self._others = others
-        self._reader = LineReader(stream, log, bell, self._take)
+        self._reader = LineReader(stream, log, waiter, self._take)
 
     def join(self) -> None:
         """Wait until all lines are there. QEMU must have ended."""

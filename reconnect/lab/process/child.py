@@ -16,7 +16,7 @@ from typing import IO
 from reconnect.kit.command import describe_exit, end_group, pasteable
 from reconnect.kit.deadline import Deadline
 from reconnect.kit.errors import MachineError
-from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.waiter import Waiter
 
 _UNLESS_ORPHAN = '[ "$PPID" = "$0" ] || exit 1; exec "$@"'
 """Run by a shell after setpriv has asked for the signal: a harness that died just before can't send it any more."""
@@ -41,7 +41,7 @@ class Child:
         self,
         name: str,
         argv: Sequence[str | Path],
-        bell: Bell,
+        waiter: Waiter,
         output: int | IO[bytes],
         env: Mapping[str, str] | None = None,
         orphan: str = "KILL",
@@ -49,7 +49,7 @@ class Child:
         self.name = name
         self.argv = tuple(str(word) for word in argv)
         self.ended: float | None = None
-        self._bell = bell
+        self._waiter = waiter
         self.started = time.monotonic()
         self._process = subprocess.Popen(
             [_setpriv(), "--pdeathsig", orphan, "--", "/bin/sh", "-c", _UNLESS_ORPHAN, str(os.getpid()), *self.argv],
@@ -95,7 +95,7 @@ class Child:
 
     def wait(self, deadline: Deadline, what: str) -> float:
         """Wait until it has ended; returns when that was."""
-        return self._bell.wait(lambda: self.ended, deadline, what)
+        return self._waiter.wait(lambda: self.ended, deadline, what)
 
     def close(self) -> None:
         """End it, if it still runs: SIGTERM, then SIGKILL, to the whole group."""
@@ -115,7 +115,7 @@ class Child:
         with contextlib.suppress(ChildProcessError):
             os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         self.ended = self.ended or time.monotonic()
-        self._bell.ring()
+        self._waiter.notify()
 
 
 def _setpriv() -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.waiter import Waiter
 
 Listener = Callable[["Line"], None]
 
@@ -31,14 +31,14 @@ class LineReader:
 
     :param stream: a binary stream; closed at the end.
     :param log: file for the lines, each with its seconds since the cell began.
-    :param listener: called with each line in the reader's thread, before the bell rings.
+    :param listener: called with each line in the reader's thread, before the waiter rings.
     """
 
-    def __init__(self, stream: IO[bytes], log: Path, bell: Bell, listener: Listener | None = None) -> None:
+    def __init__(self, stream: IO[bytes], log: Path, waiter: Waiter, listener: Listener | None = None) -> None:
         self.log = log
         self.lines: list[Line] = []
         self._stream = stream
-        self._bell = bell
+        self._waiter = waiter
         self._listener = listener
         self._thread = threading.Thread(target=self._read, name=f"reader of {log.name}", daemon=True)
         self._thread.start()
@@ -60,13 +60,13 @@ class LineReader:
         with self.log.open("w", encoding="utf-8") as log, contextlib.suppress(OSError, ValueError), self._stream:
             for raw in self._stream:
                 line = Line(time.monotonic(), raw.decode("utf-8", "replace").rstrip("\r\n"))
-                log.write(f"{line.at - self._bell.epoch:10.6f} {line.text}\n")
+                log.write(f"{line.at - self._waiter.epoch:10.6f} {line.text}\n")
                 log.flush()
                 self.lines.append(line)
                 if self._listener:
                     self._listener(line)
-                self._bell.ring()
-        self._bell.ring()
+                self._waiter.notify()
+        self._waiter.notify()
 
 
 def tail_of(path: Path, count: int = 15) -> list[str]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconnect.lab.process import procunix
-from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.waiter import Waiter
 
 SAMPLE_SECONDS = 0.002
 
@@ -65,12 +65,12 @@ class SocketWatch:
     :ivar accepted: when a new connection was first seen accepted.
     """
 
-    def __init__(self, path: Path, bell: Bell) -> None:
+    def __init__(self, path: Path, waiter: Waiter) -> None:
         self.listening: float | None = None
         self.connected: float | None = None
         self.accepted: float | None = None
         self._path = path
-        self._bell = bell
+        self._waiter = waiter
         # A connection in the backlog has no inode yet (0): such a one can't be told from an older one.
         self._known = {entry.inode for entry in procunix.entries(path)} - {0}
         self._closed = threading.Event()
@@ -87,7 +87,7 @@ class SocketWatch:
             before = (self.listening, self.connected, self.accepted)
             self._look()
             if before != (self.listening, self.connected, self.accepted):
-                self._bell.ring()
+                self._waiter.notify()
 
     def _look(self) -> None:
         now = time.monotonic()

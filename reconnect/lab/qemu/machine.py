@@ -23,9 +23,9 @@ from reconnect.kit.deadline import Deadline
 from reconnect.kit.sockets import checked
 from reconnect.lab.probe.agent import Agent
 from reconnect.lab.probe.log import ProbeLog, ProbeRecord
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.failure import Broken, Wrong
 from reconnect.lab.process.lines import tail_of
+from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu import sanitizer
 from reconnect.lab.qemu.arguments import QemuArguments
 from reconnect.lab.qemu.qmp import Data, Monitor, Refused
@@ -42,12 +42,12 @@ class Machine(abc.ABC):
     :param start: how long QEMU may take until its monitor answers.
     """
 
-    def __init__(self, arguments: QemuArguments, folder: Path, bell: Bell, start: Deadline) -> None:
+    def __init__(self, arguments: QemuArguments, folder: Path, waiter: Waiter, start: Deadline) -> None:
         self.arguments = arguments
         self.log = folder / "qemu.log"
         self.probe: ProbeLog | None = None
         self._folder = folder
-        self._bell = bell
+        self._waiter = waiter
         self._start = start
         self._told_to_quit = False
         self._stack = contextlib.ExitStack()
@@ -80,11 +80,11 @@ class Machine(abc.ABC):
             qmp_connection = stack.enter_context(self._accept(qmp))
             probe_connection = stack.enter_context(self._accept(probe))
             self._connected(qmp_connection)
-            self.agent = Agent(probe_connection, self._bell)
+            self.agent = Agent(probe_connection, self._waiter)
             # makefile() keeps the connection open for itself, until QEMU hangs up.
             stream, log = probe_connection.makefile("rb"), self._folder / "probe.log"
-            self.probe = ProbeLog(stream, log, self._bell, self.agent.take)
-            stack.enter_context(self._bell.guarded(self.check))
+            self.probe = ProbeLog(stream, log, self._waiter, self.agent.take)
+            stack.enter_context(self._waiter.guard(self.check))
             self._qmp_connection = qmp_connection
             self._stack = stack.pop_all()
         return self
@@ -170,7 +170,7 @@ class Machine(abc.ABC):
     def check_soon(self) -> None:
         """As :meth:`check`, where something else has failed first that QEMU's end would explain."""
         with contextlib.suppress(Broken):
-            self._bell.wait(lambda: self.ending, Deadline(1), "QEMU's end")
+            self._waiter.wait(lambda: self.ending, Deadline(1), "QEMU's end")
         self.check()
 
     def quit(self) -> None:
@@ -181,7 +181,7 @@ class Machine(abc.ABC):
         deadline = Deadline(QUIT_SECONDS)
         self._told_to_quit = True
         self._tell_to_quit(deadline)
-        ending = self._bell.wait(lambda: self.ending, deadline, "QEMU's end after it was told to quit")
+        ending = self._waiter.wait(lambda: self.ending, deadline, "QEMU's end after it was told to quit")
         self._check_memory()
         if ending != GOOD_END:
             raise Wrong(f"QEMU ended with {ending} when it was told to quit", self.said())

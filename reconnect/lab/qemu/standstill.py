@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.failure import Wrong
+from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu.machine import Machine
 
 LIMIT_MS = 1000.0
@@ -22,7 +22,7 @@ ANSWER_SECONDS = 15.0
 """For one answer: a QEMU that waits for its backend gives up after ten."""
 
 
-def slowest_answer(vm: Machine, bell: Bell, over: Callable[[], bool], deadline: Deadline) -> float:
+def slowest_answer(vm: Machine, waiter: Waiter, over: Callable[[], bool], deadline: Deadline) -> float:
     """Ask QEMU's monitor again and again, until something is over or the deadline has passed.
 
     :returns: the longest time that an answer took, in milliseconds.
@@ -33,7 +33,7 @@ def slowest_answer(vm: Machine, bell: Bell, over: Callable[[], bool], deadline: 
         asked = time.monotonic()
         vm.execute("query-status", Deadline(ANSWER_SECONDS))
         slowest = max(slowest, time.monotonic() - asked)
-        bell.pause(Deadline(ASK_SECONDS))
+        waiter.sleep(Deadline(ASK_SECONDS))
     return round(slowest * 1000, 1)
 
 

@@ -17,7 +17,7 @@ class Vm(Machine):
     def _launch(self, stack: contextlib.ExitStack) -> None:
         environment = dict(word.split("=", 1) for word in self.arguments.qemu.environment)
         output = stack.enter_context(self.log.open("wb"))
-        self.child = Child("QEMU", self.arguments.argv(), self._bell, output, environment)
+        self.child = Child("QEMU", self.arguments.argv(), self._waiter, output, environment)
         stack.callback(self.child.close)
         (self._folder / "qemu.cmd").write_text(self.child.pasteable + "\n", encoding="utf-8")
 

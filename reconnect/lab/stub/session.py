@@ -36,7 +36,7 @@ from reconnect.lab.stub.protocol import (
     name_of,
 )
 from reconnect.lab.stub.ring import Addresses, Ring, RingFault
-from reconnect.lab.stub.ring import signal as ring_bell
+from reconnect.lab.stub.ring import signal as send_call
 from reconnect.lab.stub.script import CLOSING, CONNECT, Rule, Script
 from reconnect.lab.stub.state import State
 from reconnect.lab.stub.wire import Garbled, HungUp, Message
@@ -322,7 +322,7 @@ class Session:
         ring.call = fd
         if fd is not None and ring.ready:
             # The driver may have missed one that went to the old descriptor.
-            ring_bell(fd)
+            send_call(fd)
 
     def _set_vring_err(self, message: Message) -> None:
         ring, fd = self._ring_and_fd(message)
@@ -397,7 +397,7 @@ class Session:
             ring.broken = True
             self._say("fault", ring=ring.index, what=str(error))
             if ring.error is not None:
-                ring_bell(ring.error)
+                send_call(ring.error)
 
     def _deliver(self, ring: Ring, frame: bytes) -> bool:
         """Put one frame into the guest's buffers; False where there is no room."""

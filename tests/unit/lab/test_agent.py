@@ -9,8 +9,8 @@ import pytest
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.probe.agent import Agent
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.waiter import Waiter
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_an_order_and_its_answer(ends: tuple[socket.socket, socket.socket]) -> N
 
     Verify: the guest is sent numbered lines; each answer goes to its order.
     """
-    agent = Agent(ends[0], Bell())
+    agent = Agent(ends[0], Waiter())
     for line in ("r 0 0", "s 3 15", "r 2 0 two words", "a 3 15 17", "r 1 0"):
         agent.take(line)
     assert agent.ask("network", deadline=Deadline(1)) == ""
@@ -37,7 +37,7 @@ def test_an_order_and_its_answer(ends: tuple[socket.socket, socket.socket]) -> N
 @pytest.mark.parametrize("line", ["", "r", "r 1", "r one 0", "r 1 x", "l up 3", "R 1 0"])
 def test_what_is_no_answer(ends: tuple[socket.socket, socket.socket], line: str) -> None:
     """Verify: a line that is none is left alone: the wait ends at its deadline and names the order."""
-    agent = Agent(ends[0], Bell())
+    agent = Agent(ends[0], Waiter())
     agent.take("r 0 0")
     agent.take(line)
     with pytest.raises(Broken, match="the guest to carry out: reload"):
@@ -46,7 +46,7 @@ def test_what_is_no_answer(ends: tuple[socket.socket, socket.socket], line: str)
 
 def test_an_order_that_failed(ends: tuple[socket.socket, socket.socket]) -> None:
     """Verify: an error that names order and exit code."""
-    agent = Agent(ends[0], Bell())
+    agent = Agent(ends[0], Waiter())
     agent.take("r 0 0")
     agent.take("r 1 127 nothing of the kind")
     with pytest.raises(Broken, match=r"dance 3 \(exit code 127\)"):
@@ -55,7 +55,7 @@ def test_an_order_that_failed(ends: tuple[socket.socket, socket.socket]) -> None
 
 def test_an_agent_that_does_not_listen(ends: tuple[socket.socket, socket.socket]) -> None:
     """Verify: nothing is sent before the guest can read it."""
-    agent = Agent(ends[0], Bell())
+    agent = Agent(ends[0], Waiter())
     with pytest.raises(Broken, match="agent to listen"):
         agent.ask("network", deadline=Deadline(0.05))
     ends[1].setblocking(False)

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.child import Child
 from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.process.waiter import Waiter
 
 PARENT = """
 import subprocess, sys
-from reconnect.lab.process.bell import Bell
+from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.process.child import Child
-print(Child("sleeper", ["sleep", "600"], Bell(), subprocess.DEVNULL).pid, flush=True)
+print(Child("sleeper", ["sleep", "600"], Waiter(), subprocess.DEVNULL).pid, flush=True)
 sys.stdin.read()
 """
 
@@ -43,8 +43,8 @@ def _ends(pid: int) -> bool:
 )
 def test_an_end_is_an_event_with_its_reason(script: str, ending: str) -> None:
     """Verify: a wait returns when the process ends, and says how it ended."""
-    bell = Bell()
-    child = Child("shell", ["sh", "-c", script], bell, subprocess.DEVNULL)
+    waiter = Waiter()
+    child = Child("shell", ["sh", "-c", script], waiter, subprocess.DEVNULL)
     assert child.wait(Deadline(10), "the shell's end") >= child.started
     assert child.ending == ending
 
@@ -54,7 +54,7 @@ def test_a_child_that_ignores_sigterm_is_ended(tmp_path: Path) -> None:
 
     Verify: it is gone; a second time does no harm.
     """
-    child = Child("shell", ["sh", "-c", "trap '' TERM; sleep 600"], Bell(), subprocess.DEVNULL)
+    child = Child("shell", ["sh", "-c", "trap '' TERM; sleep 600"], Waiter(), subprocess.DEVNULL)
     child.kill()
     assert child.returncode == -signal.SIGKILL
     child.kill()
@@ -63,7 +63,7 @@ def test_a_child_that_ignores_sigterm_is_ended(tmp_path: Path) -> None:
 
 def test_close_ends_the_whole_group() -> None:
     """Verify: what a child started is ended with it."""
-    child = Child("shell", ["sh", "-c", "sleep 600 & echo $!; wait"], Bell(), subprocess.PIPE)
+    child = Child("shell", ["sh", "-c", "sleep 600 & echo $!; wait"], Waiter(), subprocess.PIPE)
     grandchild = int(child.stream.readline())
     child.close()
     child.stream.close()
@@ -89,7 +89,7 @@ def test_a_guard_ends_any_wait() -> None:
 
     Verify: the guard's error comes out at once, from a wait and from a pause; outside of the block it is silent.
     """
-    bell = Bell()
+    waiter = Waiter()
     dead = threading.Event()
 
     def guard() -> None:
@@ -98,15 +98,15 @@ def test_a_guard_ends_any_wait() -> None:
 
     def die() -> None:
         dead.set()
-        bell.ring()
+        waiter.notify()
 
     threading.Timer(0.05, die).start()
-    with bell.guarded(guard):
+    with waiter.guard(guard):
         with pytest.raises(Broken, match="QEMU ended"):
-            bell.wait(lambda: None, Deadline(30), "what never comes")
+            waiter.wait(lambda: None, Deadline(30), "what never comes")
         with pytest.raises(Broken, match="QEMU ended"):
-            bell.pause(Deadline(30))
-    bell.pause(Deadline(0.01))
+            waiter.sleep(Deadline(30))
+    waiter.sleep(Deadline(0.01))
 
 
 def test_a_guard_may_wait_for_who_rings() -> None:
@@ -115,8 +115,8 @@ def test_a_guard_may_wait_for_who_rings() -> None:
     Steps: a guard joins a thread that rings; wait.
     Verify: the thread ended in the guard's join, not after its timeout.
     """
-    bell = Bell()
-    ringer = threading.Thread(target=bell.ring, daemon=True)
+    waiter = Waiter()
+    ringer = threading.Thread(target=waiter.notify, daemon=True)
 
     def guard() -> None:
         if not ringer.ident:
@@ -124,13 +124,13 @@ def test_a_guard_may_wait_for_who_rings() -> None:
         ringer.join(10)
         assert not ringer.is_alive()
 
-    with bell.guarded(guard):
-        assert bell.wait(lambda: True, Deadline(10), "nothing")
+    with waiter.guard(guard):
+        assert waiter.wait(lambda: True, Deadline(10), "nothing")
 
 
 def test_a_wait_that_is_too_long_says_what_for() -> None:
     """Verify: the deadline's seconds, the thing, and the kind of failure that was asked for."""
     with pytest.raises(Wrong, match=r"waited 0 s for the moon") as caught:
-        Bell().wait(lambda: None, Deadline(0.01), "the moon", Wrong)
+        Waiter().wait(lambda: None, Deadline(0.01), "the moon", Wrong)
     assert caught.value.verdict == "fail"
     assert Broken("x").verdict == "error"

@@ -10,8 +10,8 @@ import pytest
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.binaries import Binaries, Qemu
 from reconnect.lab.guest.image import Guest
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu import sanitizer
 from reconnect.lab.qemu.arguments import QemuArguments
 from reconnect.lab.qemu.vm import Vm
@@ -77,7 +77,7 @@ def _vm(tmp_path: Path, compile_with: str) -> Vm:
     qemu = Qemu("qemu", "1", program, (), "c", (), "t", environment)
     guest = Guest(tmp_path, tmp_path, "6")
     sockets = (tmp_path / name for name in ("vhost", "qmp", "probe"))
-    return Vm(QemuArguments(qemu, guest, *sockets, tmp_path / "console"), tmp_path, Bell(), Deadline(30))
+    return Vm(QemuArguments(qemu, guest, *sockets, tmp_path / "console"), tmp_path, Waiter(), Deadline(30))
 
 
 def test_a_program_that_a_sanitizer_ends_fails_its_cell_with_the_report(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.backends.testpmd import connections_in, handshake_in
 from reconnect.lab.process import procunix
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.lines import Line, LineReader
 from reconnect.lab.process.stages import NAMES, Moments, SocketWatch
+from reconnect.lab.process.waiter import Waiter
 
 DATA = Path(__file__).with_name("data")
 
@@ -69,20 +69,20 @@ def test_a_watch_sees_each_stage_of_a_socket(path: Path) -> None:
 
     Verify: the three are seen one by one, and none before it happened.
     """
-    bell = Bell()
-    watch = SocketWatch(path, bell)
+    waiter = Waiter()
+    watch = SocketWatch(path, waiter)
     with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
         server.bind(str(path))
         assert not procunix.listens(path)
         server.listen(1)
         assert procunix.listens(path)
-        listening = bell.wait(lambda: watch.listening, Deadline(5), "the listener to be seen")
+        listening = waiter.wait(lambda: watch.listening, Deadline(5), "the listener to be seen")
         assert watch.connected is None
         client.connect(str(path))
-        connected = bell.wait(lambda: watch.connected, Deadline(5), "the connection to be seen")
+        connected = waiter.wait(lambda: watch.connected, Deadline(5), "the connection to be seen")
         assert watch.accepted is None
         with server.accept()[0]:
-            accepted = bell.wait(lambda: watch.accepted, Deadline(5), "the accepted connection to be seen")
+            accepted = waiter.wait(lambda: watch.accepted, Deadline(5), "the accepted connection to be seen")
     watch.close()
     assert listening < connected < accepted
 
@@ -92,17 +92,17 @@ def test_a_watch_ignores_what_was_there_before(path: Path) -> None:
 
     Verify: only the new connection is seen.
     """
-    bell = Bell()
+    waiter = Waiter()
     with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as old:
         server.bind(str(path))
         server.listen(2)
         old.connect(str(path))
         with server.accept()[0]:
-            watch = SocketWatch(path, bell)
+            watch = SocketWatch(path, waiter)
             with socket.socket(socket.AF_UNIX) as new:
                 new.connect(str(path))
                 with server.accept()[0]:
-                    bell.wait(lambda: watch.accepted, Deadline(5), "the new connection to be seen")
+                    waiter.wait(lambda: watch.accepted, Deadline(5), "the new connection to be seen")
                     watch.close()
     assert watch.listening is None
 
@@ -127,7 +127,7 @@ def test_a_reader_stamps_keeps_and_logs_each_line(tmp_path: Path) -> None:
 
     Verify: all lines are kept and in the file, with stamps that do not go back.
     """
-    reader = LineReader(io.BytesIO(b"one\r\n\xfftwo\n\nlast"), tmp_path / "x.log", Bell())
+    reader = LineReader(io.BytesIO(b"one\r\n\xfftwo\n\nlast"), tmp_path / "x.log", Waiter())
     reader.join()
     assert [line.text for line in reader.lines] == ["one", "\ufffdtwo", "", "last"]
     assert reader.tail(2) == ["\ufffdtwo", "last"]

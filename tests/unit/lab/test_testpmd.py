@@ -18,9 +18,9 @@ from reconnect.lab.backends import Place
 from reconnect.lab.backends.testpmd import PROGRAM, USUAL_CAUSES, Testpmd
 from reconnect.lab.faults import FAULTS, Fault
 from reconnect.lab.process import procunix
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.failure import Broken
 from reconnect.lab.process.rundir import runtime_dir
+from reconnect.lab.process.waiter import Waiter
 
 pytestmark = pytest.mark.skipif(not shutil.which(PROGRAM), reason=f"{PROGRAM} is not installed: apt: dpdk-dev")
 
@@ -37,7 +37,7 @@ def test_it_comes_back_after_each_fault(place: Place, fault: Fault) -> None:
 
     Verify: it listens, is really gone, and listens again at the same path; two logs tell of two incarnations.
     """
-    with Testpmd(place, Bell()) as backend:
+    with Testpmd(place, Waiter()) as backend:
         backend.start(Deadline(30))
         assert procunix.listens(place.socket)
         at = backend.inflict(fault, Deadline(15))
@@ -54,7 +54,7 @@ def test_it_comes_back_after_each_fault(place: Place, fault: Fault) -> None:
 
 def test_a_crash_leaves_a_socket_that_the_next_start_removes(place: Place) -> None:
     """Verify: the stale socket is there after the crash, and is no obstacle."""
-    with Testpmd(place, Bell()) as backend:
+    with Testpmd(place, Waiter()) as backend:
         backend.start(Deadline(30))
         backend.inflict(FAULTS["crash"], Deadline(15))
         assert stat.S_ISSOCK(place.socket.stat().st_mode)
@@ -69,7 +69,7 @@ def test_a_socket_that_somebody_listens_at_is_not_taken_away(place: Place) -> No
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(place.socket))
         other.listen(1)
-        with Testpmd(place, Bell()) as backend, pytest.raises(Broken, match="something else listens"):
+        with Testpmd(place, Waiter()) as backend, pytest.raises(Broken, match="something else listens"):
             backend.start(Deadline(30))
         assert procunix.listens(place.socket)
 
@@ -81,7 +81,7 @@ def test_a_backend_that_does_not_start_says_why(place: Place) -> None:
     """
     deadline = Deadline(60)
     with (
-        Testpmd(place, Bell(), extra=("--no-such-option",)) as backend,
+        Testpmd(place, Waiter(), extra=("--no-such-option",)) as backend,
         pytest.raises(Broken, match="unrecognized option '--no-such-option'") as caught,
     ):
         backend.start(deadline)
@@ -95,12 +95,12 @@ def test_a_backend_that_ends_later_is_noticed(place: Place) -> None:
 
     Verify: a wait for something else ends at once and says so.
     """
-    bell = Bell()
-    with Testpmd(place, bell) as backend:
+    waiter = Waiter()
+    with Testpmd(place, waiter) as backend:
         backend.start(Deadline(30))
         backend._now.child.send(FAULTS["crash"].signal)
-        with bell.guarded(backend.check), pytest.raises(Broken, match="testpmd ended by itself with signal SIGKILL"):
-            bell.wait(lambda: None, Deadline(30), "something else")
+        with waiter.guard(backend.check), pytest.raises(Broken, match="testpmd ended by itself with signal SIGKILL"):
+            waiter.wait(lambda: None, Deadline(30), "something else")
 
 
 def test_a_stopped_backend_is_connected_to_and_accepts_when_it_goes_on(place: Place) -> None:
@@ -108,21 +108,21 @@ def test_a_stopped_backend_is_connected_to_and_accepts_when_it_goes_on(place: Pl
 
     Verify: the kernel connects us, and it logs the connection only then; it has not ended.
     """
-    bell = Bell()
-    with Testpmd(place, bell) as backend, socket.socket(socket.AF_UNIX) as front:
+    waiter = Waiter()
+    with Testpmd(place, waiter) as backend, socket.socket(socket.AF_UNIX) as front:
         backend.start(Deadline(30))
         backend.send(signal.SIGSTOP)
         front.connect(str(place.socket))
-        bell.pause(Deadline(1.5))
+        waiter.sleep(Deadline(1.5))
         assert backend.connections() == 0
         backend.send(signal.SIGCONT)
-        bell.wait(lambda: backend.connections() == 1, Deadline(15), "the connection to be accepted")
+        waiter.wait(lambda: backend.connections() == 1, Deadline(15), "the connection to be accepted")
         backend.check()
 
 
 def test_a_client_waits_for_its_server(place: Place) -> None:
     """Verify: as a client it is ready when it tries to connect, without anybody who listens."""
-    with Testpmd(Place(place.socket, False, place.scratch, place.logs), Bell()) as backend:
+    with Testpmd(Place(place.socket, False, place.scratch, place.logs), Waiter()) as backend:
         backend.start(Deadline(30))
         assert not place.socket.exists()
         assert backend.connections() == 0
@@ -136,7 +136,7 @@ def test_one_processor_is_enough(place: Place) -> None:
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})
-        with Testpmd(place, Bell()) as backend:
+        with Testpmd(place, Waiter()) as backend:
             backend.start(Deadline(30))
             assert procunix.listens(place.socket)
     finally:

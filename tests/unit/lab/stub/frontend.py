@@ -218,7 +218,7 @@ def address(ring: int, shift: int = 0, flags: int = 0) -> bytes:
 
 
 def until(condition: Callable[[], object], what: str) -> None:
-    """Poll: what another process does to shared memory rings no bell."""
+    """Poll: what another process does to shared memory notifies no waiter."""
     end = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < end, f"waited for {what}"

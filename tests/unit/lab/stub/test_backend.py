@@ -13,8 +13,8 @@ from reconnect.lab.backends import Place
 from reconnect.lab.backends.stub import Stub, StubArguments
 from reconnect.lab.faults import FAULTS
 from reconnect.lab.process import procunix
-from reconnect.lab.process.bell import Bell
 from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.stub.protocol import Request
 from reconnect.lab.stub.script import Script
 from tests.unit.lab.stub.frontend import FrontEnd
@@ -29,7 +29,7 @@ def place(short: Path, tmp_path: Path) -> Place:
 @pytest.fixture
 def backend(place: Place) -> Iterator[Stub]:
     """A stub that listens."""
-    with Stub(place, Bell()) as stub:
+    with Stub(place, Waiter()) as stub:
         stub.start(Deadline(20))
         yield stub
 
@@ -50,7 +50,7 @@ def test_it_ends_and_starts_again(backend: Stub, place: Place, fault: object) ->
     front = FrontEnd.connect(place.socket)
     front.greet()
     front.start()
-    backend.bell.wait(backend.handshake, Deadline(20), "the handshake")
+    backend.waiter.wait(backend.handshake, Deadline(20), "the handshake")
     assert backend.connections() == 1
     backend.inflict(FAULTS[getattr(fault, "name", "")], Deadline(20))
     assert not procunix.listens(place.socket)
@@ -67,7 +67,7 @@ def test_a_script_reaches_the_running_stub(backend: Stub, place: Place) -> None:
     """Verify: it is in force when load() returns."""
     mark = backend.load(Script.parse("GET_FEATURES:answer=9"), Deadline(20))
     assert FrontEnd.connect(place.socket).ask(Request.GET_FEATURES) == 9
-    backend.bell.wait(lambda: backend.events.of("fired", mark), Deadline(20), "the rule")
+    backend.waiter.wait(lambda: backend.events.of("fired", mark), Deadline(20), "the rule")
     backend.load(Script(), Deadline(20))
     FrontEnd.connect(place.socket).greet()
 
@@ -76,7 +76,7 @@ def test_a_front_end_that_breaks_a_rule_fails_the_cell(backend: Stub, place: Pla
     """Verify: wrong, not broken; and only where that is asked for."""
     FrontEnd.connect(place.socket).send(Request.RESET_OWNER)
     with pytest.raises(Wrong, match="QEMU broke a rule of the protocol: RESET_OWNER"):
-        backend.bell.wait(lambda: backend.check(), Deadline(20), "the violation")
+        backend.waiter.wait(lambda: backend.check(), Deadline(20), "the violation")
     backend.strict = False
     backend.check()
     assert backend.broken_rules()
@@ -97,7 +97,7 @@ class _Unreadable(Script):
 def test_it_connects_where_qemu_listens(short: Path, tmp_path: Path) -> None:
     """Verify: it connects, whenever the listener comes."""
     with (
-        Stub(Place(short / "v", False, short, tmp_path), Bell()) as backend,
+        Stub(Place(short / "v", False, short, tmp_path), Waiter()) as backend,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,
     ):
         backend.start(Deadline(20))
@@ -105,12 +105,12 @@ def test_it_connects_where_qemu_listens(short: Path, tmp_path: Path) -> None:
         listener.listen(1)
         listener.settimeout(20)
         FrontEnd(listener.accept()[0]).greet()
-        backend.bell.wait(lambda: backend.connections() == 1, Deadline(20), "the connection")
+        backend.waiter.wait(lambda: backend.connections() == 1, Deadline(20), "the connection")
 
 
 def test_somebody_elses_socket_is_left_alone(place: Place) -> None:
     """Verify: a listener at the path is not removed."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other, Stub(place, Bell()) as backend:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other, Stub(place, Waiter()) as backend:
         other.bind(str(place.socket))
         other.listen(1)
         with pytest.raises(Broken, match="something else listens"):

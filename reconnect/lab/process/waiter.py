@@ -1,7 +1,7 @@
-"""One bell for all that happens in a cell, so that waits are for events and never for a guessed time.
+"""One waiter for all that happens in a cell, so that waits are for events and never for a guessed time.
 
-Whatever runs beside the main thread (a reader of a log, the watcher of a process) rings the bell when it has news.
-The main thread waits for a condition: it looks again at each ring, and before each look every *guard* may object
+Whatever runs beside the main thread (a reader of a log, the watcher of a process) notifies the waiter when it has news.
+The main thread waits for a condition: it looks again at each notice, and before each look every *guard* may object
 (a QEMU that has died ends any wait at once).
 """
 
@@ -20,8 +20,8 @@ T = TypeVar("T")
 Guard = Callable[[], None]
 
 
-class Bell:
-    """The bell of one cell.
+class Waiter:
+    """The waiter of one cell: a condition variable that counts its notices.
 
     :ivar epoch: when the cell began, on the monotonic clock; logs count from here.
     """
@@ -29,17 +29,17 @@ class Bell:
     def __init__(self) -> None:
         self.epoch = time.monotonic()
         self._condition = threading.Condition()
-        self._rings = 0
+        self._notices = 0
         self._guards: list[Guard] = []
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Say that something happened. Any thread may."""
         with self._condition:
-            self._rings += 1
+            self._notices += 1
             self._condition.notify_all()
 
     @contextmanager
-    def guarded(self, guard: Guard) -> Iterator[None]:
+    def guard(self, guard: Guard) -> Iterator[None]:
         """Let ``guard`` end all waits of this block by raising."""
         self._guards.append(guard)
         try:
@@ -65,24 +65,24 @@ class Bell:
         :param failure: what is raised when the deadline passes.
         """
         while True:
-            rings = self._rings
+            notices = self._notices
             self.check()
             if found := condition():
                 return found
             if deadline.passed:
                 raise failure(f"waited {deadline.seconds:.0f} s for {what}")
-            self._sleep(rings, deadline)
+            self._sleep(notices, deadline)
 
-    def pause(self, deadline: Deadline) -> None:
+    def sleep(self, deadline: Deadline) -> None:
         """Let the deadline pass while the guards watch. For an observation that has to last."""
         while not deadline.passed:
-            rings = self._rings
+            notices = self._notices
             self.check()
-            self._sleep(rings, deadline)
+            self._sleep(notices, deadline)
         self.check()
 
-    def _sleep(self, rings: int, deadline: Deadline) -> None:
-        """Sleep until the next ring after the ``rings``-th, which may have come already, or the deadline."""
+    def _sleep(self, notices: int, deadline: Deadline) -> None:
+        """Sleep until the next notice after the ``notices``-th, which may have come already, or the deadline."""
         with self._condition:
-            if self._rings == rings:
+            if self._notices == notices:
                 self._condition.wait(deadline.remaining)
