@@ -196,8 +196,8 @@ def test_reconnect(
     from reconnect.jobs import main as mainjob
 
     workspace = _workspace()
-    wish = mainjob.Wish(stack, scheme, backend, fault, repeat, neighbour, accel, through, sanitize)
-    mainjob.run(workspace, _config(workspace), wish)
+    request = mainjob.Request(stack, scheme, backend, fault, repeat, neighbour, accel, through, sanitize)
+    mainjob.run(workspace, _config(workspace), request)
 
 
 @task(
@@ -261,7 +261,7 @@ def image(
     from reconnect.ship import smoke as smoking
 
     workspace = _workspace()
-    built = images.build(workspace, _config(workspace), images.Wish(engine, base, no_cache))
+    built = images.build(workspace, _config(workspace), images.Request(engine, base, no_cache))
     if smoke:
         say(f"results: {os.path.relpath(smoking.run(workspace, built, volume))}")
 

@@ -33,7 +33,7 @@ from reconnect.toolchain.workbench import ORDINARY, sanitized
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """The words of the command line; empty ones stand for the defaults of :func:`reconnect.lab.cells.select`."""
 
     stack: str = "auto"
@@ -47,27 +47,27 @@ class Wish:
     sanitize: bool = False
 
 
-def run(workspace: Workspace, config: Config, wish: Wish) -> RunResult:
+def run(workspace: Workspace, config: Config, request: Request) -> RunResult:
     """Run the main job.
 
     :raises VerdictError: a cell did not show what it had to show; results and reports are written all the same.
     :raises ReconnectError: see the steps; a wrong word is refused before any work.
     """
-    cells = selection.select(wish.scheme, wish.backend, wish.fault, wish.repeat, wish.through)
-    if wish.sanitize:
-        cells = _without_libvirt(cells, named=bool(wish.scheme or wish.through))
-    if wish.neighbour not in NEIGHBOURS:
-        raise unknown("neighbour", wish.neighbour, NEIGHBOURS, "--neighbour")
-    check_accelerator(wish.accel)
+    cells = selection.select(request.scheme, request.backend, request.fault, request.repeat, request.through)
+    if request.sanitize:
+        cells = _without_libvirt(cells, named=bool(request.scheme or request.through))
+    if request.neighbour not in NEIGHBOURS:
+        raise unknown("neighbour", request.neighbour, NEIGHBOURS, "--neighbour")
+    check_accelerator(request.accel)
     for name in {cell.backend for cell in cells}:
         selection.BACKENDS[name].require()
     if any(cell.through != QEMU for cell in cells):
         libvirt_places.require(workspace.state)
     roles = ("qemu",) if all(cell.through == QEMU for cell in cells) else ("qemu", "libvirt")
-    choice = choose(workspace, config, wish.stack)
+    choice = choose(workspace, config, request.stack)
     say(f"stack {choice.stack.name}: {choice.why}")
     components = {role: config.component(choice.stack.by_role[role]) for role in roles}
-    flavours = {"qemu": sanitized(components["qemu"])} if wish.sanitize else {}
+    flavours = {"qemu": sanitized(components["qemu"])} if request.sanitize else {}
     fetch_all(workspace, list(components.values()), guest=config.guest)
     guest = guest_image(workspace, config)
     builds = {
@@ -76,13 +76,13 @@ def run(workspace: Workspace, config: Config, wish: Wish) -> RunResult:
         for role, c in components.items()
     }
     programs = binaries(workspace, components, builds)
-    options = Options(neighbour=wish.neighbour, accel=wish.accel)
-    if wish.sanitize:
+    options = Options(neighbour=request.neighbour, accel=request.accel)
+    if request.sanitize:
         sanitize = components["qemu"].sanitize
         assert sanitize, "sanitized() refuses a component without"
         programs, options = programs.told(sanitize.environment), options.slowed(sanitize.slower)
     out_dir = results_folder(workspace)
-    result = run_cells(cells, programs, guest, _stack_info(choice, builds, wish.sanitize), out_dir, options)
+    result = run_cells(cells, programs, guest, _stack_info(choice, builds, request.sanitize), out_dir, options)
     if not result.good:
         bad = [cell for cell in result.cells if cell.verdict != "pass"]
         raise VerdictError(

@@ -39,7 +39,7 @@ from reconnect.lab.libvirt.memory import SharedMemory, shared_memory
 from reconnect.lab.libvirt.vm import LibvirtVm
 from reconnect.lab.measure import figures, moments
 from reconnect.lab.probe.log import ProbeRecord
-from reconnect.lab.process.failure import Broken, CellFailure, Wrong
+from reconnect.lab.process.failure import CellEnded, CellError, CellFailed
 from reconnect.lab.process.rundir import runtime_dir
 from reconnect.lab.process.stages import Moments, SocketWatch
 from reconnect.lab.process.waiter import Waiter
@@ -115,7 +115,7 @@ def run_cell(cell: Cell, binaries: Binaries, guest: Guest, folder: Path, options
         with ExitStack() as stack:
             trial.run(stack)
         verdict = "pass"
-    except CellFailure as failure:
+    except CellEnded as failure:
         verdict, why = failure.verdict, failure.what
         (folder / FAILURE).write_text(f"{failure}\n", encoding="utf-8")
     return trial.result(verdict, why)
@@ -147,7 +147,7 @@ class _Trial:
     def run(self, stack: ExitStack) -> None:
         """The cell.
 
-        :raises CellFailure: it went wrong.
+        :raises CellEnded: it went wrong.
         """
         self._boot(stack)
         backend, record = self._backend, self._record
@@ -158,7 +158,7 @@ class _Trial:
             lambda: record.unanswered_in_a_row() >= self.options.lost,
             Deadline(self.options.fault),
             f"probes to go unanswered after {self.fault.name}",
-            Wrong,
+            CellFailed,
         )
         answered = len(record.answered)
         self.watch = SocketWatch(backend.place.socket, self.waiter)
@@ -186,7 +186,7 @@ class _Trial:
             self.vm.connect_monitor()
         else:
             self._boot_domain(stack, runtime, arguments, deadline)
-        self._wait_steady(deadline, 0, "the guest to boot and its probes to be answered steadily", Broken)
+        self._wait_steady(deadline, 0, "the guest to boot and its probes to be answered steadily", CellError)
 
     def _boot_domain(self, stack: ExitStack, runtime: Path, arguments: QemuArguments, deadline: Deadline) -> None:
         """The same guest through libvirt; where the cell says so, its card is attached when it is up."""
@@ -219,9 +219,9 @@ class _Trial:
         # In a thread: a QEMU that waits for its backend answers nobody before that goes on.
         timer = threading.Timer(self.fault.hold, resume)
         try:
-            self.waiter.wait(lambda: watch.connected, deadline, "QEMU to connect to a backend that hangs", Wrong)
+            self.waiter.wait(lambda: watch.connected, deadline, "QEMU to connect to a backend that hangs", CellFailed)
             if watch.accepted:
-                raise Broken("the backend accepted a connection before it could be stopped")
+                raise CellError("the backend accepted a connection before it could be stopped")
             timer.start()
             self.monitor_ms = standstill.slowest_answer(
                 self.vm, self.waiter, lambda: self.resumed is not None, Deadline(self.options.fault)
@@ -237,7 +237,7 @@ class _Trial:
 
         def still_dead() -> None:
             if len(record.answered) > answered:
-                raise Wrong("the network came back, though nothing in this scheme could bring it back")
+                raise CellFailed("the network came back, though nothing in this scheme could bring it back")
 
         with self.waiter.guard(still_dead):
             self.waiter.sleep(Deadline(self.options.dead))
@@ -245,23 +245,23 @@ class _Trial:
         # A guest that hangs answers nothing either: only one that goes on probing shows that its network is dead.
         expected = self.options.dead * 1e6 / self.options.interval_us
         if record.last_sent - sent < expected / 2:
-            raise Broken(f"the guest sent {record.last_sent - sent} probes where {expected:.0f} were due: it hangs")
+            raise CellError(f"the guest sent {record.last_sent - sent} probes where {expected:.0f} were due: it hangs")
 
     def _recover(self, answered: int) -> None:
         record, backend = self._record, self._backend
         deadline = Deadline(self.options.recovery)
         try:
-            self.waiter.wait(lambda: len(record.answered) > answered, deadline, "a probe to be answered", Wrong)
-        except Wrong as wrong:
-            raise Wrong(f"the network did not come back: {wrong.what} ({self._reached()})") from wrong
+            self.waiter.wait(lambda: len(record.answered) > answered, deadline, "a probe to be answered", CellFailed)
+        except CellFailed as failed:
+            raise CellFailed(f"the network did not come back: {failed.what} ({self._reached()})") from failed
         self.usage["end of outage"] = self._usage()
-        self._wait_steady(deadline, answered, "probes to be answered steadily again", Wrong)
+        self._wait_steady(deadline, answered, "probes to be answered steadily again", CellFailed)
         if self.monitor_ms is not None:
             standstill.judge(self.monitor_ms, self._silence_ms)
         if backend.connections() != 1:
-            raise Wrong(f"QEMU and the restarted backend made {backend.connections()} connections instead of 1")
+            raise CellFailed(f"QEMU and the restarted backend made {backend.connections()} connections instead of 1")
 
-    def _wait_steady(self, deadline: Deadline, answered: int, what: str, failure: type[CellFailure]) -> None:
+    def _wait_steady(self, deadline: Deadline, answered: int, what: str, failure: type[CellEnded]) -> None:
         record, steady = self._record, self.options.steady
         enough = answered + steady
         self.waiter.wait(lambda: len(record.answered) >= enough and record.streak >= steady, deadline, what, failure)
@@ -273,7 +273,7 @@ class _Trial:
         self.connections = self._backend.connections()
         status = self.vm.execute("query-status", Deadline(MONITOR_SECONDS))
         if not isinstance(status, dict) or status.get("status") != "running":
-            raise Wrong(f"QEMU's monitor says that the guest is not running: {status}")
+            raise CellFailed(f"QEMU's monitor says that the guest is not running: {status}")
         self.vm.quit()
 
     def result(self, verdict: str, why: str) -> CellResult:
@@ -351,7 +351,7 @@ class _Trial:
                 return _Usage(process.num_fds(), process.num_threads(), rss, cpu, time.monotonic())
         except psutil.Error as error:
             self.vm.check_soon()
-            raise Broken(f"QEMU's figures can't be read: {error}") from error
+            raise CellError(f"QEMU's figures can't be read: {error}") from error
 
     def _arguments(self, runtime: Path, socket: Path) -> QemuArguments:
         options = self.options

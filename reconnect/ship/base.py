@@ -85,20 +85,20 @@ def pinned(dockerfile: Path) -> str:
     return found[1]
 
 
-def provide(engine: Engine, wish: str, dockerfile: Path, apt: MachineApt, work: Path) -> Base:
+def provide(engine: Engine, request: str, dockerfile: Path, apt: MachineApt, work: Path) -> Base:
     """Give the engine a base.
 
-    :param wish: an image's reference, ``mmdebstrap``, or nothing: the pinned one where a registry is reached.
+    :param request: an image's reference, ``mmdebstrap``, or nothing: the pinned one where a registry is reached.
     :param work: folder for what is made on the way.
     :raises SourceError: a registry answered with something else, or the mirror did not serve Debian 12.
     """
-    if wish == MMDEBSTRAP:
+    if request == MMDEBSTRAP:
         return bootstrap(engine, apt, work, "by --base mmdebstrap")
-    reference = wish or pinned(dockerfile)
+    reference = request or pinned(dockerfile)
     unreached = pull(engine, reference)
     if not unreached:
         return Base(reference, "from its registry")
-    if wish:
+    if request:
         raise SourceError(
             f"the base image {reference} can't be had", why=unreached, hint="check the name, or --base mmdebstrap"
         )

@@ -37,7 +37,7 @@ BUILD_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """The words of the command line; empty ones leave the choice to us.
 
     :param base: an image's reference, or ``mmdebstrap``.
@@ -58,7 +58,7 @@ class Image:
     layers: tuple[Layer, ...]
 
 
-def build(workspace: Workspace, config: Config, wish: Wish) -> Image:
+def build(workspace: Workspace, config: Config, request: Request) -> Image:
     """Build the image, tag it, and print the size of its layers.
 
     :raises MachineError: no engine, no usable storage or namespace, no disk.
@@ -66,14 +66,14 @@ def build(workspace: Workspace, config: Config, wish: Wish) -> Image:
     :raises BuildError: a step of the Dockerfile failed.
     """
     work = context.folder(workspace)
-    candidates = engines.present(wish.engine)
+    candidates = engines.present(request.engine)
     with exclusive(work, "image"):
         context.prepare(workspace, config)
-        inputs = {**context.inputs(workspace), "base": wish.base, "version": __version__}
+        inputs = {**context.inputs(workspace), "base": request.base, "version": __version__}
         engine, name, reason = _up_to_date(work, candidates, inputs)
-        if wish.no_cache or reason:
+        if request.no_cache or reason:
             say(f"build the image: {reason or 'by --no-cache'}")
-            engine, name = _make(workspace, candidates, wish)
+            engine, name = _make(workspace, candidates, request)
             jsonfile.write(work / STAMP, {"inputs": inputs, "engine": engine.name})
         else:
             say(f"{name}: up to date")
@@ -117,7 +117,7 @@ def _up_to_date(work: Path, candidates: Sequence[Engine], inputs: stamp.Inputs) 
     return engine, name, reason
 
 
-def _make(workspace: Workspace, candidates: Sequence[Engine], wish: Wish) -> tuple[Engine, str]:
+def _make(workspace: Workspace, candidates: Sequence[Engine], request: Request) -> tuple[Engine, str]:
     work = context.folder(workspace)
     for engine in candidates:
         require_disk(engine)
@@ -125,20 +125,20 @@ def _make(workspace: Workspace, candidates: Sequence[Engine], wish: Wish) -> tup
     (work / STAMP).unlink(missing_ok=True)
     apt = machine.derive(work / "machine")
     try:
-        engine, base = _base(candidates, wish, workspace, apt)
-        return engine, _build(engine, base, workspace, apt, wish.no_cache)
+        engine, base = _base(candidates, request, workspace, apt)
+        return engine, _build(engine, base, workspace, apt, request.no_cache)
     finally:
         machine.remove(work / "machine")
 
 
 def _base(
-    candidates: Sequence[Engine], wish: Wish, workspace: Workspace, apt: machine.MachineApt
+    candidates: Sequence[Engine], request: Request, workspace: Workspace, apt: machine.MachineApt
 ) -> tuple[Engine, Base]:
     """The first engine that runs a container of its base, and that base."""
     work = context.folder(workspace)
     obstacles: list[MachineError] = []
     for engine in candidates:
-        base = base_images.provide(engine, wish.base, dockerfile(workspace), apt, work)
+        base = base_images.provide(engine, request.base, dockerfile(workspace), apt, work)
         obstacle = running.obstacle(engine, base.reference, work / "engine.log")
         if not obstacle:
             say(f"engine {engine.name}; base {base.reference}: {base.why}")

@@ -10,7 +10,7 @@ from typing import Any, cast
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.faults import FAULTS
 from reconnect.lab.matrix.lane import Lane, MatrixArguments
-from reconnect.lab.process.failure import Wrong
+from reconnect.lab.process.failure import CellFailed
 from reconnect.lab.process.lines import tail_of
 from reconnect.lab.qemu.qmp import Refused
 from reconnect.lab.stub.script import Script
@@ -65,11 +65,11 @@ class Bench(Lane):
     def steady(self, deadline: Deadline | None = None) -> None:
         """Wait until probes are answered."""
         self.forget_probes()
-        self.wait_steady(10, deadline or Deadline(SECONDS), "probes to be answered", Wrong)
+        self.wait_steady(10, deadline or Deadline(SECONDS), "probes to be answered", CellFailed)
 
     def until(self, condition: Callable[[], Any], what: str) -> Any:
         """Wait for something that the stub or QEMU says."""
-        return self.waiter.wait(condition, Deadline(SECONDS), what, Wrong)
+        return self.waiter.wait(condition, Deadline(SECONDS), what, CellFailed)
 
     def lose_backend(self) -> None:
         """The backend goes away, and QEMU has noticed: it has tried to connect again."""

@@ -24,7 +24,7 @@ from reconnect.lab.binaries import Binaries, Libvirt
 from reconnect.lab.cells import Cell
 from reconnect.lab.guest.image import Guest
 from reconnect.lab.libvirt.daemon import Libvirtd, Settings
-from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.failure import CellError
 from reconnect.lab.process.rundir import runtime_dir
 from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.scenario import Options, run_cell
@@ -145,7 +145,7 @@ def test_a_wrong_qemu_conf_is_refused_with_its_line(
     Verify: it does not start; the error names the setting, and the line where it stands.
     """
     with (
-        pytest.raises(Broken, match="libvirtd ended by itself") as caught,
+        pytest.raises(CellError, match="libvirtd ended by itself") as caught,
         started(libvirt, tmp_path, **{setting: value}),
     ):
         pass
@@ -182,7 +182,7 @@ def test_a_domain_of_a_newer_libvirt_keeps_the_old_definition(
         assert "<reconnect enabled='yes' timeout='5'/>" in before
         uuid = next(line for line in before.splitlines() if "<uuid>" in line)
         second.write_text(xml.replace("<name>newer</name>", f"<name>newer</name>{uuid}").replace(old, new), "utf-8")
-        with pytest.raises(Broken, match="virsh define: ") as caught:
+        with pytest.raises(CellError, match="virsh define: ") as caught:
             daemon.ask("define", second, *options)
         assert said in caught.value.what
         assert daemon.ask("dumpxml", "newer", "--inactive") == before

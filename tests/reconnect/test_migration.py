@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.failure import CellError
 from reconnect.lab.stub.protocol import FEATURES, Feature, has
 from reconnect.lab.stub.script import Script
 from tests.reconnect.bench import FAST, LOG_ALL, SLOW, Bench, TwoPairs
@@ -20,7 +20,7 @@ def test_no_migration_without_a_backend(benches: Callable[..., Bench]) -> None:
     bench = benches()
     bench.boot()
     bench.lose_backend()
-    with pytest.raises(Broken, match="vhost-user netdev net is not connected to its backend"):
+    with pytest.raises(CellError, match="vhost-user netdev net is not connected to its backend"):
         bench.ask("migrate", uri="exec:cat > /dev/null")
     bench.load(Script())
     bench.steady()

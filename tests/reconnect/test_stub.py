@@ -14,7 +14,7 @@ from reconnect.lab.cells import Cell, select
 from reconnect.lab.guest.image import Guest
 from reconnect.lab.matrix.lane import Lane, Shape
 from reconnect.lab.matrix.runner import run_matrix
-from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.failure import CellError
 from reconnect.lab.scenario import Options, run_cell
 from reconnect.lab.schemes import SCHEMES
 from reconnect.report.results import CellResult
@@ -199,8 +199,8 @@ def test_an_order_that_the_guest_cannot_carry_out(binaries: Binaries, guest: Gue
     """Verify: an error that names the order, where the agent does not know it and where it fails."""
     with Lane(SCHEMES["default"], binaries.patched, guest, tmp_path, Options(), Shape()) as lane:
         lane.power_on(Deadline(120))
-        lane.wait_steady(3, Deadline(120), "probes to be answered", Broken)
-        with pytest.raises(Broken, match=r"carry out: dance \(exit code 127\)"):
+        lane.wait_steady(3, Deadline(120), "probes to be answered", CellError)
+        with pytest.raises(CellError, match=r"carry out: dance \(exit code 127\)"):
             lane.order("dance", deadline=Deadline(10))
-        with pytest.raises(Broken, match=r"carry out: network \(exit code 2\)"):
+        with pytest.raises(CellError, match=r"carry out: network \(exit code 2\)"):
             lane.order("network", deadline=Deadline(10))

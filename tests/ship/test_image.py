@@ -17,7 +17,7 @@ from reconnect.project.config import Config
 from reconnect.project.workspace import ROOT, Workspace
 from reconnect.ship import context, image, smoke
 from reconnect.ship.engines import Layer
-from reconnect.ship.image import Wish
+from reconnect.ship.image import Request
 from tests.ship.conftest import Machine
 
 Install = Callable[[str], None]
@@ -42,15 +42,15 @@ def test_the_tag_comes_last_and_nothing_is_done_twice(
     machine: Machine, buildah: Install, workspace: Workspace, facts: Config
 ) -> None:
     buildah("")
-    made = image.build(workspace, facts, Wish())
+    made = image.build(workspace, facts, Request())
     assert made.name == f"localhost/{image.NAME}"
     assert [layer.size for layer in made.layers] == [1000000, 2000000]
     assert tags(machine) == [f"buildah tag sha256:0123456789abcdef {made.name}"]
     assert not (workspace.build / "image/machine").exists()
 
-    image.build(workspace, facts, Wish())
+    image.build(workspace, facts, Request())
     assert len(tags(machine)) == 1
-    image.build(workspace, facts, Wish(no_cache=True))
+    image.build(workspace, facts, Request(no_cache=True))
     assert len(tags(machine)) == 2
 
 
@@ -58,9 +58,9 @@ def test_an_input_that_changed_is_built_anew(
     machine: Machine, buildah: Install, workspace: Workspace, facts: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
     buildah("")
-    image.build(workspace, facts, Wish())
+    image.build(workspace, facts, Request())
     (workspace.root / "requirements.txt").write_text("invoke==3.0.3\n")
-    image.build(workspace, facts, Wish())
+    image.build(workspace, facts, Request())
     assert "changed: requirements.txt" in capsys.readouterr().out
     assert len(tags(machine)) == 2
 
@@ -70,7 +70,7 @@ def test_a_failed_step_is_named_and_nothing_is_tagged(
 ) -> None:
     buildah(building("echo '[4/4] STEP 2/9: RUN install lab'; echo 'E: Unable to locate package x'; exit 100"))
     with pytest.raises(BuildError, match="at: RUN install lab") as caught:
-        image.build(workspace, facts, Wish())
+        image.build(workspace, facts, Request())
     assert "Unable to locate package x" in caught.value.why
     assert not tags(machine)
     assert not (workspace.build / "image/machine").exists()
@@ -79,7 +79,7 @@ def test_a_failed_step_is_named_and_nothing_is_tagged(
 def test_a_full_disk_is_said_to_be_one(machine: Machine, buildah: Install, workspace: Workspace, facts: Config) -> None:
     buildah(building("echo 'Error: writing blob: write /x: no space left on device'; exit 125"))
     with pytest.raises(MachineError, match="no disk is left"):
-        image.build(workspace, facts, Wish())
+        image.build(workspace, facts, Request())
     assert not tags(machine)
 
 
@@ -89,7 +89,7 @@ def test_too_little_disk_is_said_before_the_build(
     buildah("")
     monkeypatch.setattr(image, "DISK_MIB", {"": 10**9})
     with pytest.raises(MachineError, match=r"needs 1000000000 MiB of disk in .*store"):
-        image.build(workspace, facts, Wish())
+        image.build(workspace, facts, Request())
     assert not [call for call in machine.calls if call.startswith("buildah build")]
 
 
@@ -110,7 +110,7 @@ def test_an_interrupted_build_tags_nothing_and_removes_its_containers(
 
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
-        image.build(workspace, facts, Wish())
+        image.build(workspace, facts, Request())
     assert not tags(machine)
     assert [call for call in machine.calls if call == "buildah rm newer"]
     assert not [call for call in machine.calls if call == "buildah rm older"]
@@ -123,9 +123,9 @@ def test_an_engine_that_runs_nothing_leaves_its_place_to_the_next(
     info = f'[ "$1" != info ] || echo {tmp_path}'
     machine.engine("podman", f"""{info}; if [ "$1" = run ]; then echo 'Error: crun: setrlimit: denied'; exit 126; fi""")
     buildah("")
-    assert image.build(workspace, facts, Wish()).engine.name == "buildah"
+    assert image.build(workspace, facts, Request()).engine.name == "buildah"
     with pytest.raises(MachineError, match="podman can't work here: it gets no namespace"):
-        image.build(workspace, facts, Wish(engine="podman"))
+        image.build(workspace, facts, Request(engine="podman"))
 
 
 def test_a_base_that_does_not_match_ends_the_build(
@@ -133,7 +133,7 @@ def test_a_base_that_does_not_match_ends_the_build(
 ) -> None:
     buildah('if [ "$1" = pull ]; then echo "Error: manifest digest sha256:9 does not match sha256:8"; exit 125; fi')
     with pytest.raises(SourceError, match="not with the base image"):
-        image.build(workspace, facts, Wish())
+        image.build(workspace, facts, Request())
     assert not tags(machine)
 
 

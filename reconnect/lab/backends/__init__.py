@@ -12,7 +12,7 @@ from typing import Self
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.faults import Fault
 from reconnect.lab.process import procunix
-from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.failure import CellError
 from reconnect.lab.process.waiter import Waiter
 
 
@@ -34,10 +34,10 @@ class Place:
     def remove_stale_socket(self) -> None:
         """A killed listener leaves its socket behind, and nobody can bind there until it is removed.
 
-        :raises Broken: somebody still listens there.
+        :raises CellError: somebody still listens there.
         """
         if procunix.listens(self.socket):
-            raise Broken(f"something else listens at {self.socket}: the old backend isn't gone")
+            raise CellError(f"something else listens at {self.socket}: the old backend isn't gone")
         self.socket.unlink(missing_ok=True)
 
 
@@ -69,7 +69,7 @@ class Backend(abc.ABC):
         """Start a new incarnation and wait until it is ready: it listens, or tries to connect.
 
         :returns: when its process was started, on the monotonic clock.
-        :raises Broken: it ended or did not get ready.
+        :raises CellError: it ended or did not get ready.
         """
 
     @abc.abstractmethod
@@ -96,7 +96,7 @@ class Backend(abc.ABC):
     def check(self) -> None:
         """Object if it has ended without being told to.
 
-        :raises Broken: with its last lines.
+        :raises CellError: with its last lines.
         """
 
     @abc.abstractmethod

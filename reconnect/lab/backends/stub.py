@@ -17,7 +17,7 @@ from reconnect.kit.deadline import Deadline
 from reconnect.lab.backends import Backend, Place
 from reconnect.lab.faults import Fault
 from reconnect.lab.process.child import Child
-from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.process.lines import Line, LineReader
 from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.stub import events
@@ -166,16 +166,16 @@ class Stub(Backend):
     def check(self) -> None:
         """See :meth:`Backend.check`; objects to a front-end that breaks the rules as well.
 
-        :raises Wrong: it does.
+        :raises CellFailed: it does.
         """
         if not self._incarnations:
             return
         now = self._now
         if now.child.ended is not None and not now.told_to_end:
             now.lines.join()
-            raise Broken(f"the stub ended by itself with {now.child.ending}", now.lines.tail())
+            raise CellError(f"the stub ended by itself with {now.child.ending}", now.lines.tail())
         if self.strict and (broken := self.broken_rules()):
-            raise Wrong(f"QEMU broke a rule of the protocol: {broken[0]}", broken)
+            raise CellFailed(f"QEMU broke a rule of the protocol: {broken[0]}", broken)
 
     def broken_rules(self, start: int = 0) -> list[str]:
         """What the front-end did against the specification, and what was wrong in the rings."""

@@ -19,7 +19,7 @@ from reconnect.kit.errors import MachineError
 from reconnect.lab.backends import Backend, Place
 from reconnect.lab.faults import Fault
 from reconnect.lab.process.child import Child
-from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.failure import CellError
 from reconnect.lab.process.lines import Line, LineReader
 from reconnect.lab.process.stages import SocketWatch
 from reconnect.lab.process.waiter import Waiter
@@ -171,7 +171,7 @@ class Testpmd(Backend):
             self._now.lines.join()
             tail = self._now.lines.tail()
             said = f", having said: {_telling(self._now.lines.lines)}" if tail else ""
-            raise Broken(f"testpmd ended by itself with {self._now.child.ending}{said}", [*tail, USUAL_CAUSES])
+            raise CellError(f"testpmd ended by itself with {self._now.child.ending}{said}", [*tail, USUAL_CAUSES])
 
     def close(self) -> None:
         """See :meth:`Backend.close`."""

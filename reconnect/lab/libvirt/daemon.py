@@ -18,7 +18,7 @@ from reconnect.lab.libvirt import keeper
 from reconnect.lab.libvirt.places import HOME, Places, places
 from reconnect.lab.libvirt.virsh import Virsh
 from reconnect.lab.process.child import Child
-from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.failure import CellError
 from reconnect.lab.process.lines import Line, LineReader, tail_of
 from reconnect.lab.process.stages import SocketWatch
 from reconnect.lab.process.waiter import Waiter
@@ -129,25 +129,25 @@ class Libvirtd:
         """Run a command of virsh's.
 
         :param deadline: without it, the one for the start.
-        :raises Broken: it failed; where libvirtd's end explains that, with its last words.
+        :raises CellError: it failed; where libvirtd's end explains that, with its last words.
         """
         try:
             return self.virsh.run(*words, deadline=deadline or self._start)
-        except Broken as failure:
+        except CellError as failure:
             self._check_soon()
-            raise Broken(failure.what, [*failure.details, *self.errors()]) from failure
+            raise CellError(failure.what, [*failure.details, *self.errors()]) from failure
 
     def check(self) -> None:
         """Object if it has ended: nobody tells it to before its context is left.
 
-        :raises Broken: with its ending and what it said.
+        :raises CellError: with its ending and what it said.
         """
         if self._ended:
             errors = [error for error in self.errors() if error not in EMPTY_WORDS]
             details = [*errors, *self._settings_in(errors)] or self._lines.tail()
             said = f", having said: {(errors or details)[-1]}" if details else ""
             ending = self.endings.get(self.pid or 0, self._child.ending)
-            raise Broken(f"libvirtd ended by itself with {ending}{said}", details)
+            raise CellError(f"libvirtd ended by itself with {ending}{said}", details)
 
     def errors(self) -> list[str]:
         """What its log has as errors, without time stamps and the names of its functions."""
@@ -199,7 +199,7 @@ class Libvirtd:
         """As :meth:`check`, where something else has failed first: a libvirtd that dies hangs up a little earlier."""
         try:
             self._waiter.wait(lambda: self._ended, Deadline(1), "libvirtd's end")
-        except Broken:
+        except CellError:
             if self._ended:
                 raise
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from reconnect.kit import command
 from reconnect.kit.command import CommandError
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.failure import CellError
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,16 @@ class Virsh:
     def run(self, *words: str | Path, deadline: Deadline) -> str:
         """Run one command of virsh's, and return what it printed.
 
-        :raises Broken: it failed, quoting libvirt's own error.
+        :raises CellError: it failed, quoting libvirt's own error.
         """
         try:
             done = command.run(
                 self.argv(*words), env=self.env, log=self.log, timeout=max(deadline.remaining, 0.1), check=False
             )
         except CommandError as error:
-            raise Broken(f"virsh {words[0]} did not end: {error.ending}", error.tail) from error
+            raise CellError(f"virsh {words[0]} did not end: {error.ending}", error.tail) from error
         if done.returncode:
-            raise Broken(f"virsh {words[0]}: {said(done.output)}", done.output.splitlines())
+            raise CellError(f"virsh {words[0]}: {said(done.output)}", done.output.splitlines())
         return done.output
 
 

@@ -16,7 +16,7 @@ from reconnect.kit.deadline import Deadline
 from reconnect.lab.libvirt.daemon import Libvirtd
 from reconnect.lab.libvirt.domain import Domain
 from reconnect.lab.libvirt.places import DOMAIN
-from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.process.lines import tail_of
 from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu.machine import Machine, peer_pid
@@ -49,8 +49,8 @@ class LibvirtVm(Machine):
         stack.callback(self._destroy)
         try:
             self._libvirtd.ask("start", DOMAIN, deadline=self._start)
-        except Broken as failure:
-            raise Broken(failure.what, [*failure.details, *self.said()]) from failure
+        except CellError as failure:
+            raise CellError(failure.what, [*failure.details, *self.said()]) from failure
 
     def said(self) -> list[str]:
         """QEMU's last lines: libvirt's log of the domain without libvirt's own lines."""
@@ -59,13 +59,13 @@ class LibvirtVm(Machine):
     def plug(self, deadline: Deadline) -> None:
         """Attach the interface.
 
-        :raises Broken: libvirt or QEMU refused it.
+        :raises CellError: libvirt or QEMU refused it.
         """
         xml = self._folder / "interface.xml"
         xml.write_text(self._domain.interface(), encoding="utf-8")
         try:
             self._libvirtd.ask("attach-device", DOMAIN, xml, "--live", deadline=deadline)
-        except Broken:
+        except CellError:
             self.check_soon()
             raise
 
@@ -74,7 +74,7 @@ class LibvirtVm(Machine):
 
         QEMU's own default brings the network back too, so a recovery alone does not show that libvirt did its part.
 
-        :raises Wrong: the live or the stored XML, or QEMU's command, is not what it should be.
+        :raises CellFailed: the live or the stored XML, or QEMU's command, is not what it should be.
         """
         scheme = self._domain.scheme
         live = self._libvirtd.ask("dumpxml", DOMAIN, deadline=Deadline(VIRSH_SECONDS))
@@ -112,11 +112,11 @@ class LibvirtVm(Machine):
 
     def _destroy(self) -> None:
         # It may be gone: a cell that ends well has destroyed it, and a libvirtd that died takes its QEMUs along.
-        with contextlib.suppress(Broken):
+        with contextlib.suppress(CellError):
             if not self._told_to_quit:
                 self._libvirtd.ask("destroy", DOMAIN, deadline=Deadline(DESTROY_SECONDS))
         self._told_to_quit = True
-        with contextlib.suppress(Broken):
+        with contextlib.suppress(CellError):
             self._libvirtd.ask("undefine", DOMAIN, deadline=Deadline(VIRSH_SECONDS))
 
     def _collect(self) -> None:
@@ -145,7 +145,7 @@ def told_in(text: str) -> int | None:
 
 def _expect(where: str, seconds: int | None, expected: int | None) -> None:
     if seconds != expected:
-        raise Wrong(f"{where} says {_worded(seconds)}, and should say {_worded(expected)}")
+        raise CellFailed(f"{where} says {_worded(seconds)}, and should say {_worded(expected)}")
 
 
 def _worded(seconds: int | None) -> str:

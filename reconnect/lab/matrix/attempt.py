@@ -27,7 +27,7 @@ from reconnect.lab.matrix.entries import (
 )
 from reconnect.lab.matrix.lane import Held, Lane
 from reconnect.lab.probe.log import ProbeRecord
-from reconnect.lab.process.failure import Broken, CellFailure, Wrong
+from reconnect.lab.process.failure import CellEnded, CellError, CellFailed
 from reconnect.lab.process.lines import tail_of
 from reconnect.lab.qemu import standstill
 from reconnect.lab.stub.script import Script
@@ -72,7 +72,7 @@ ACTIONS: dict[str, tuple[tuple[str, dict[str, object]], ...]] = {
 """What makes the moment, in commands of QEMU's monitor."""
 
 
-class NotHere(CellFailure):
+class NotHere(CellEnded):
     """There is nothing to show here."""
 
     verdict = "skip"
@@ -103,7 +103,7 @@ class Attempt:
     def run(self) -> None:
         """The entry.
 
-        :raises CellFailure: it went wrong, or there was nothing to do.
+        :raises CellEnded: it went wrong, or there was nothing to do.
         """
         if self.entry.moment == "startup":
             self._startup()
@@ -164,7 +164,7 @@ class Attempt:
             lane.backend.load(self.entry.script, Deadline(MONITOR_SECONDS))
             booted = partial(self._console_has, BOOTED)
             # QEMU's attempts to connect, one a second, notify the waiter.
-            lane.waiter.wait(booted, deadline, "the guest to boot without its backend", Broken)
+            lane.waiter.wait(booted, deadline, "the guest to boot without its backend", CellError)
             lane.backend.load(Script(), Deadline(MONITOR_SECONDS))
             deadline = Deadline(lane.options.recovery)
         self._wait(lambda: self._ready(0.0), deadline, "the rings to run")
@@ -187,7 +187,7 @@ class Attempt:
             made = len(self._connections())
             # Where QEMU listens, it is the stub that tries again, as fast as it likes.
             if made > SPIN_CONNECTIONS and not lane.qemu_listens:
-                raise Wrong(f"QEMU spins: {made} connections in {SPIN_SECONDS:.0f} s")
+                raise CellFailed(f"QEMU spins: {made} connections in {SPIN_SECONDS:.0f} s")
             lane.backend.load(Script(), Deadline(MONITOR_SECONDS))
 
     def _greeted(self) -> bool:
@@ -215,7 +215,7 @@ class Attempt:
         for number in range(self.entry.count):
             mark = lane.backend.load(loaded, Deadline(MONITOR_SECONDS))
             again = partial(lane.backend.events.of, "ready", mark)
-            lane.waiter.wait(again, Deadline(lane.options.recovery), f"restart {number + 1}", Wrong)
+            lane.waiter.wait(again, Deadline(lane.options.recovery), f"restart {number + 1}", CellFailed)
             # The first ones may still fill a cache.
             first = lane.held if number == SETTLED else first
         self._check_connections(self.entry.count)
@@ -233,7 +233,7 @@ class Attempt:
             if after > before + room
         ]
         if grown:
-            raise Wrong(f"QEMU grew in {self.entry.count} restarts: {', '.join(grown)}")
+            raise CellFailed(f"QEMU grew in {self.entry.count} restarts: {', '.join(grown)}")
 
     def _disturb(self) -> None:
         """All the other moments."""
@@ -286,7 +286,7 @@ class Attempt:
         """The guest runs, and nobody complains."""
         status = self._status()
         if status != "running":
-            raise Wrong(f"QEMU's monitor says that the guest is not running: {status}")
+            raise CellFailed(f"QEMU's monitor says that the guest is not running: {status}")
         self._check_log()
         self._check_console()
 
@@ -295,7 +295,7 @@ class Attempt:
         lane = self.lane
         self._console, self._log = len(tail_of(lane.vm.arguments.console, 10**6)), len(tail_of(lane.vm.log, 10**6))
         lane.forget_probes()
-        lane.wait_steady(3, Deadline(lane.options.fault), "probes to be answered before the entry", Broken)
+        lane.wait_steady(3, Deadline(lane.options.fault), "probes to be answered before the entry", CellError)
 
     def _status(self) -> str:
         """What query-status says: ``running``, ``postmigrate`` and so on."""
@@ -329,12 +329,12 @@ class Attempt:
     def _wait(self, condition: Callable[[], T | None], deadline: Deadline, what: str) -> T:
         """Wait; where that is in vain, tell what has happened so far.
 
-        :raises Wrong: it was in vain.
+        :raises CellFailed: it was in vain.
         """
         try:
-            return self.lane.waiter.wait(condition, deadline, what, Wrong)
-        except Wrong as wrong:
-            raise Wrong(f"{wrong.what} ({self._story()})", wrong.details) from wrong
+            return self.lane.waiter.wait(condition, deadline, what, CellFailed)
+        except CellFailed as failed:
+            raise CellFailed(f"{failed.what} ({self._story()})", failed.details) from failed
 
     def _wait_long(self, deadline: Deadline) -> None:
         """Wait until the backend has been gone for long."""
@@ -370,29 +370,29 @@ class Attempt:
     def _check_connections(self, most: int) -> None:
         made = len(self._connections())
         if made > most and not (self.entry.kind == SPIN and self.lane.qemu_listens):
-            raise Wrong(f"QEMU made {made} connections where {most} would do")
+            raise CellFailed(f"QEMU made {made} connections where {most} would do")
 
     def _check_rules(self) -> None:
         broken = self.lane.backend.broken_rules(self.mark)
         if broken:
-            raise Wrong(f"QEMU broke a rule of the protocol: {broken[0]}", broken)
+            raise CellFailed(f"QEMU broke a rule of the protocol: {broken[0]}", broken)
 
     def _check_log(self) -> None:
         said = tail_of(self.lane.vm.log, 10**6)[self._log :]
         if len(said) > FLOOD + LINES * len(self._connections()):
-            raise Wrong(f"QEMU wrote {len(said)} lines to its log", said[:20])
+            raise CellFailed(f"QEMU wrote {len(said)} lines to its log", said[:20])
 
     def _check_console(self) -> None:
         said = tail_of(self.lane.vm.arguments.console, 10**6)[self._console :]
         wrong = [line for line in said if any(words in line for words in COMPLAINTS)]
         if wrong:
-            raise Wrong(f"the guest complains: {wrong[0]}", wrong)
+            raise CellFailed(f"the guest complains: {wrong[0]}", wrong)
 
     def _check_coverage(self) -> None:
         heard = {event["name"] for event in self.lane.backend.events.of("message", self.mark)}
         uncut = sorted(heard - CUT_SOMEWHERE)
         if uncut:
-            raise Wrong(f"QEMU sends what no entry cuts: {', '.join(uncut)}")
+            raise CellFailed(f"QEMU sends what no entry cuts: {', '.join(uncut)}")
 
     def _story(self) -> str:
         """What has happened so far, for a message."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.matrix.attempt import MONITOR_SECONDS, STEADY, Attempt
-from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.qemu.qmp import Refused
 from reconnect.lab.stub.script import Script
 
@@ -36,13 +36,15 @@ class Dimm(Attempt):
         self._monitor("device_add", {"driver": "pc-dimm", "id": SLOT, "memdev": MEMORY})
         lane.order("memory-above", small + MIB * 1024 * 3 // 4, deadline=Deadline(GUEST_SECONDS))
         if not self._mapped():
-            raise Broken("QEMU has not mapped the memory that was plugged")
+            raise CellError("QEMU has not mapped the memory that was plugged")
         before = lane.forget_probes()
         ready = 0.0
         for number in range(self.entry.count):
             mark = lane.backend.load(Script(hang_up=True), Deadline(MONITOR_SECONDS))
             again = partial(lane.backend.events.of, "ready", mark)
-            ready = lane.waiter.wait(again, Deadline(lane.options.recovery), f"restart {number + 1}", Wrong)[0]["t"]
+            ready = lane.waiter.wait(again, Deadline(lane.options.recovery), f"restart {number + 1}", CellFailed)[0][
+                "t"
+            ]
         self._steady()
         self._measure(before, ready)
         self._check_connections(self.entry.count)
@@ -51,7 +53,7 @@ class Dimm(Attempt):
         self._monitor("object-del", {"id": MEMORY})
         deadline, what = Deadline(UNMAPPED_SECONDS), "QEMU to let go of the memory that was unplugged"
         # The guest's probes notify the waiter all the time.
-        lane.waiter.wait(lambda: not self._mapped(), deadline, what, Wrong)
+        lane.waiter.wait(lambda: not self._mapped(), deadline, what, CellFailed)
         self._steady()
         self._check_health()
         self._check_rules()
@@ -78,4 +80,4 @@ class Dimm(Attempt):
 
     def _steady(self) -> None:
         lane = self.lane
-        lane.wait_steady(STEADY, Deadline(lane.options.recovery), "probes to be answered", Wrong)
+        lane.wait_steady(STEADY, Deadline(lane.options.recovery), "probes to be answered", CellFailed)

@@ -32,7 +32,7 @@ from reconnect.kit.deadline import Deadline
 from reconnect.lab.faults import FAULTS
 from reconnect.lab.matrix.attempt import STEADY, Attempt, NotHere
 from reconnect.lab.matrix.entries import PLUG
-from reconnect.lab.process.failure import Wrong
+from reconnect.lab.process.failure import CellFailed
 from reconnect.lab.process.lines import tail_of
 from reconnect.lab.qemu.qmp import Refused
 from reconnect.lab.stub.script import Script
@@ -117,13 +117,15 @@ class HotPlug(Attempt):
         self._plug(reconnect=None if word == "default" else int(word[-1]))
         self._crash()
         deadline = Deadline(lane.options.recovery)
-        lane.waiter.wait(lambda: lane.vm.record.unanswered_in_a_row() >= LOST, deadline, "probes to be lost", Wrong)
+        lane.waiter.wait(
+            lambda: lane.vm.record.unanswered_in_a_row() >= LOST, deadline, "probes to be lost", CellFailed
+        )
         before = lane.forget_probes()
         self._start()
         if self.entry.expected == "dead":
             lane.waiter.sleep(Deadline(DEAD_SECONDS))
             if lane.vm.record.answered or self._connections():
-                raise Wrong("QEMU connected again though it was told not to")
+                raise CellFailed("QEMU connected again though it was told not to")
             self.probes_sent = self.probes_lost = len(lane.vm.record.sent)
         else:
             ready = self._wait(lambda: self._ready(0.0), deadline, "the rings to run again")
@@ -155,7 +157,7 @@ class HotPlug(Attempt):
             self._add_netdev()
         except Refused:
             return
-        raise Wrong("netdev_add told of no error though there was no good backend")
+        raise CellFailed("netdev_add told of no error though there was no good backend")
 
     def _succeed(self) -> None:
         """The same commands again, and all that follows."""
@@ -193,7 +195,7 @@ class HotPlug(Attempt):
         self._unheard()
         self._plug(pairs)
         if lane.held.fds > before:
-            raise Wrong(f"QEMU has {lane.held.fds} descriptors with the card plugged again, {before} before")
+            raise CellFailed(f"QEMU has {lane.held.fds} descriptors with the card plugged again, {before} before")
         self._unplug()
 
     def _crash(self) -> None:
@@ -211,7 +213,7 @@ class HotPlug(Attempt):
         made = len(lane.backend.events.of("connected"))
         lane.waiter.sleep(Deadline(UNHEARD_SECONDS))
         if not lane.qemu_listens and len(lane.backend.events.of("connected")) > made:
-            raise Wrong("something still connects to the backend: the netdev is gone")
+            raise CellFailed("something still connects to the backend: the netdev is gone")
 
     def _steady(self, forget: bool = True) -> None:
         lane = self.lane

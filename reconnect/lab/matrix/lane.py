@@ -16,7 +16,7 @@ from reconnect.lab.backends.stub import Stub
 from reconnect.lab.binaries import Qemu
 from reconnect.lab.guest.image import Guest
 from reconnect.lab.probe.log import ProbeRecord
-from reconnect.lab.process.failure import Broken, CellFailure
+from reconnect.lab.process.failure import CellEnded, CellError
 from reconnect.lab.process.rundir import runtime_dir
 from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu.arguments import QemuArguments, pinned
@@ -128,7 +128,7 @@ class Lane:
         """Start QEMU, and wait until its monitor answers.
 
         :param meanwhile: is called when QEMU runs, and may still wait for its backend.
-        :raises Broken: it does not.
+        :raises CellError: it does not.
         """
         self.vm = self._stack.enter_context(Vm(self._arguments(), self.folder, self.waiter, deadline))
         meanwhile()
@@ -149,7 +149,7 @@ class Lane:
             return Held(process.num_fds(), process.num_threads(), memory.rss // 1024, anonymous)
         except psutil.Error as error:
             self.vm.check_soon()
-            raise Broken(f"QEMU's figures can't be read: {error}") from error
+            raise CellError(f"QEMU's figures can't be read: {error}") from error
 
     def forget_probes(self) -> ProbeRecord:
         """Begin a new record of probes; returns the old one."""
@@ -161,7 +161,7 @@ class Lane:
         """Give the guest's agent an order; see there."""
         return self.vm.agent.ask(verb, *words, deadline=deadline)
 
-    def wait_steady(self, count: int, deadline: Deadline, what: str, failure: type[CellFailure]) -> None:
+    def wait_steady(self, count: int, deadline: Deadline, what: str, failure: type[CellEnded]) -> None:
         """Wait until so many probes in a row were answered."""
         self.waiter.wait(lambda: self.vm.record.streak >= count, deadline, what, failure)
 

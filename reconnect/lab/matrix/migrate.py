@@ -19,7 +19,7 @@ from reconnect.lab.faults import FAULTS
 from reconnect.lab.matrix.attempt import MONITOR_SECONDS, STEADY, Attempt, NotSent
 from reconnect.lab.matrix.entries import DEAD
 from reconnect.lab.probe.log import ProbeRecord
-from reconnect.lab.process.failure import Wrong
+from reconnect.lab.process.failure import CellFailed
 from reconnect.lab.qemu.qmp import Refused
 
 NOWHERE = "exec:cat >/dev/null"
@@ -63,7 +63,7 @@ class Migrate(Attempt):
             # Nobody keeps a log where its start was not answered: the destination would have old memory.
             needed = FAILED
         if ended != needed:
-            raise Wrong(f"the migration was {ended} where it should have been {needed} ({why})")
+            raise CellFailed(f"the migration was {ended} where it should have been {needed} ({why})")
         self._go_on(ended)
 
     def _migrate(self) -> tuple[str, str]:
@@ -90,7 +90,7 @@ class Migrate(Attempt):
         if ended == COMPLETED and status == "postmigrate":
             self._monitor("cont", {})
         elif status != "running":
-            raise Wrong(f"the migration was {ended}, and the guest is {status}")
+            raise CellFailed(f"the migration was {ended}, and the guest is {status}")
 
     def _speed(self, limit: int) -> None:
         try:
@@ -108,14 +108,14 @@ class Migrate(Attempt):
         ended, why = self._migrate()
         self._go_on(ended)
         if ended != FAILED:
-            raise Wrong(f"a migration without a backend was {ended}")
+            raise CellFailed(f"a migration without a backend was {ended}")
         if not why:
-            raise Wrong("a migration without a backend has failed, and QEMU does not say why")
+            raise CellFailed("a migration without a backend has failed, and QEMU does not say why")
         self._back()
         ended, why = self._migrate()
         self._go_on(ended)
         if ended != COMPLETED:
-            raise Wrong(f"the migration after the recovery was {ended}: {why}")
+            raise CellFailed(f"the migration after the recovery was {ended}: {why}")
         self._steady()
 
     def _under_way(self) -> None:
@@ -136,7 +136,9 @@ class Migrate(Attempt):
         """The backend is started again, and the guest's network comes back."""
         lane = self.lane
         deadline = Deadline(lane.options.recovery)
-        lane.waiter.wait(lambda: lane.vm.record.unanswered_in_a_row() >= LOST, deadline, "probes to be lost", Wrong)
+        lane.waiter.wait(
+            lambda: lane.vm.record.unanswered_in_a_row() >= LOST, deadline, "probes to be lost", CellFailed
+        )
         before = lane.forget_probes()
         lane.backend.start(deadline)
         self.mark = 0

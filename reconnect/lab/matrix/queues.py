@@ -7,7 +7,7 @@ packet goes through the second pair: an answer shows that this pair works, and a
 from __future__ import annotations
 
 from reconnect.lab.matrix.attempt import Attempt
-from reconnect.lab.process.failure import Wrong
+from reconnect.lab.process.failure import CellFailed
 
 RINGS = {0, 1, 2, 3}
 
@@ -22,5 +22,5 @@ class Queues(Attempt):
         last = events.of("connected", self.mark)[-1]["connection"]
         started = {event["ring"] for event in events.of("ring", self.mark, connection=last)}
         if started != RINGS:
-            raise Wrong(f"QEMU started the rings {sorted(started)} instead of all four")
+            raise CellFailed(f"QEMU started the rings {sorted(started)} instead of all four")
         self._check_rules()

@@ -15,7 +15,7 @@ from reconnect.lab.matrix.attempt import STEADY, Attempt
 from reconnect.lab.matrix.entries import FRESH, FUZZ, Entry
 from reconnect.lab.matrix.kinds import attempt_for
 from reconnect.lab.matrix.lane import SHAPES, Held, Lane, Shape
-from reconnect.lab.process.failure import Broken, CellFailure
+from reconnect.lab.process.failure import CellEnded, CellError
 from reconnect.lab.process.lines import tail_of
 from reconnect.lab.scenario import FAILURE, Options
 from reconnect.lab.schemes import SCHEMES
@@ -72,7 +72,7 @@ class _Runner:
             attempt.run()
             after = lane.held if entry.moment not in FRESH else None
             verdict = "pass"
-        except CellFailure as failure:
+        except CellEnded as failure:
             verdict, why = failure.verdict, failure.what
             if verdict != "skip":
                 self._tell(cell, failure, attempt)
@@ -94,7 +94,7 @@ class _Runner:
                 lane.power_on(deadline)
                 lane.waiter.wait(lambda: lane.vm.agent.ready, deadline, "the guest to boot")
                 if shape.card:
-                    lane.wait_steady(STEADY, deadline, "the guest's probes to be answered", Broken)
+                    lane.wait_steady(STEADY, deadline, "the guest's probes to be answered", CellError)
         return self._lane
 
     def _leave(self) -> None:
@@ -102,7 +102,7 @@ class _Runner:
         if lane is not None:
             lane.__exit__(None, None, None)
 
-    def _tell(self, cell: Cell, failure: CellFailure, attempt: Attempt | None) -> None:
+    def _tell(self, cell: Cell, failure: CellEnded, attempt: Attempt | None) -> None:
         """The folder of a cell that failed: the failure, and what QEMU and the stub said meanwhile."""
         folder = self._out_dir / cell.name
         folder.mkdir(parents=True, exist_ok=True)

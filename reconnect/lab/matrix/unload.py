@@ -10,7 +10,7 @@ from __future__ import annotations
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.matrix.attempt import MONITOR_SECONDS, STEADY, Attempt
 from reconnect.lab.matrix.entries import AWAY
-from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.stub.protocol import Feature, has
 from reconnect.lab.stub.script import Script
 
@@ -43,7 +43,7 @@ class Unload(Attempt):
         lane.backend.load(Script(), Deadline(MONITOR_SECONDS))
         self._steady_again()
         if has(self._check_features(), Feature.VERSION_1):
-            raise Broken("the guest's driver still speaks virtio 1: there is nothing to see")
+            raise CellError("the guest's driver still speaks virtio 1: there is nothing to see")
         # The other way round, with the backend there; and the next entry finds the guest as it was.
         lane.order("transport", 0, deadline=Deadline(LOAD_SECONDS))
         self._steady_again()
@@ -63,5 +63,7 @@ class Unload(Attempt):
         told = self.lane.backend.events.of("message", name="SET_FEATURES")[-1]["value"]
         wrong = [bit.name for bit in COMPARED if has(accepted, bit) != has(told, bit)]
         if wrong:
-            raise Wrong(f"the guest's features are {accepted:#x}, the backend was told {told:#x}: {', '.join(wrong)}")
+            raise CellFailed(
+                f"the guest's features are {accepted:#x}, the backend was told {told:#x}: {', '.join(wrong)}"
+            )
         return accepted

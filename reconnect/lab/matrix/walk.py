@@ -9,7 +9,7 @@ from reconnect.lab.matrix import fuzz
 from reconnect.lab.matrix.attempt import Attempt, NotSent
 from reconnect.lab.matrix.entries import Entry
 from reconnect.lab.matrix.lane import Lane
-from reconnect.lab.process.failure import Broken, CellFailure
+from reconnect.lab.process.failure import CellEnded, CellError
 
 
 class Walk(Attempt):
@@ -27,7 +27,7 @@ class Walk(Attempt):
     def run(self) -> None:
         """See :meth:`Attempt.run`.
 
-        :raises Broken: not one step did anything.
+        :raises CellError: not one step did anything.
         """
         deadline = Deadline(fuzz.SECONDS)
         steps = fuzz.walk(self.entry.count)
@@ -38,9 +38,9 @@ class Walk(Attempt):
                 self._attempt_for(step, self.lane).run()
             except NotSent:
                 continue
-            except CellFailure as failure:
+            except CellEnded as failure:
                 where = f"step {number} of seed {self.entry.count}, {step.name}"
                 raise type(failure)(f"{where}: {failure.what}", failure.details) from failure
             self.taken += 1
         if not self.taken:
-            raise Broken(f"not one of {number} steps of seed {self.entry.count} did anything")
+            raise CellError(f"not one of {number} steps of seed {self.entry.count} did anything")

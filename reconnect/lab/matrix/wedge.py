@@ -17,7 +17,7 @@ import signal
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.matrix.attempt import ACTIONS, STEADY, Attempt, NotHere
 from reconnect.lab.matrix.unload import LOAD_SECONDS
-from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.process.stages import SocketWatch
 from reconnect.lab.qemu.qmp import Refused
 from reconnect.lab.stub.script import Script
@@ -59,13 +59,13 @@ class Wedge(Attempt):
             lane.waiter.wait(lambda: backend.events.of("closed", self.mark), deadline, "the stub to hang up")
             # QEMU pauses for a second before it connects again.
             backend.send(signal.SIGSTOP)
-            lane.waiter.wait(lambda: watch.connected, deadline, "QEMU to connect to a backend that hangs", Wrong)
+            lane.waiter.wait(lambda: watch.connected, deadline, "QEMU to connect to a backend that hangs", CellFailed)
             # What is older comes in with an answer.
             self._status()
             lane.vm.events()
             self._act()
             if watch.accepted:
-                raise Broken("the backend accepted a connection before it could be stopped")
+                raise CellError("the backend accepted a connection before it could be stopped")
         finally:
             watch.close()
             resumed = backend.send(signal.SIGCONT)
@@ -81,7 +81,7 @@ class Wedge(Attempt):
         self.lane.order("reload", deadline=Deadline(LOAD_SECONDS))
         self._status()
         if any(event["event"] == CONNECTED for event in self.lane.vm.events()):
-            raise Wrong(f"QEMU sent {CONNECTED} before its backend had answered")
+            raise CellFailed(f"QEMU sent {CONNECTED} before its backend had answered")
 
     def _do(self, action: str) -> None:
         for command, arguments in ACTIONS[action]:
@@ -92,10 +92,12 @@ class Wedge(Attempt):
             self._monitor("migrate", {"uri": "exec:cat >/dev/null"})
         except Refused:
             return
-        raise Wrong("QEMU began a migration before its backend had answered")
+        raise CellFailed("QEMU began a migration before its backend had answered")
 
     def _check_question(self) -> None:
         """What came in while the stub hung is read when it goes on: the question, and then the handshake."""
         names = [event["name"] for event in self.lane.backend.events.of("message", self.mark)]
         if names[:2] != [QUESTION, QUESTION]:
-            raise Wrong(f"QEMU sent {', '.join(names[:4])} instead of one question and a handshake after its answer")
+            raise CellFailed(
+                f"QEMU sent {', '.join(names[:4])} instead of one question and a handshake after its answer"
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.failure import CellError
 from reconnect.lab.process.waiter import Waiter
 
 READY = 0
@@ -38,7 +38,7 @@ class Agent:
     def ask(self, verb: str, *words: object, deadline: Deadline) -> str:
         """Give an order, wait until it is carried out, and return what the agent said.
 
-        :raises Broken: it failed, or there was no answer in time.
+        :raises CellError: it failed, or there was no answer in time.
         """
         order = " ".join([verb, *map(str, words)])
         self._waiter.wait(lambda: self.ready, deadline, "the guest's agent to listen")
@@ -47,5 +47,5 @@ class Agent:
         self._connection.sendall(f"{number} {order}\n".encode())
         code, text = self._waiter.wait(lambda: self._answers.get(number), deadline, f"the guest to carry out: {order}")
         if code:
-            raise Broken(f"the guest could not carry out: {order} (exit code {code})")
+            raise CellError(f"the guest could not carry out: {order} (exit code {code})")
         return text

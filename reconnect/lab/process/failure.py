@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-class CellFailure(Exception):
+class CellEnded(Exception):
     """Ends a cell. The rest of the run goes on.
 
     :param what: one line for the table.
@@ -24,11 +24,11 @@ class CellFailure(Exception):
         return "\n".join([self.what, *(f"  | {line}" for line in self.details)])
 
 
-class Wrong(CellFailure):
+class CellFailed(CellEnded):
     """The cell ran and did not show what it had to show."""
 
 
-class Broken(CellFailure):
+class CellError(CellEnded):
     """The cell could not be run to its end: QEMU crashed, the guest panicked, the backend did not start."""
 
     verdict = "error"

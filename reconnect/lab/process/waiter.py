@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.process.failure import Broken, CellFailure
+from reconnect.lab.process.failure import CellEnded, CellError
 
 T = TypeVar("T")
 Guard = Callable[[], None]
@@ -57,7 +57,7 @@ class Waiter:
         condition: Callable[[], T | None],
         deadline: Deadline,
         what: str,
-        failure: type[CellFailure] = Broken,
+        failure: type[CellEnded] = CellError,
     ) -> T:
         """Wait until ``condition`` gives something true, and return that.
 

@@ -23,7 +23,7 @@ from reconnect.kit.deadline import Deadline
 from reconnect.kit.sockets import checked
 from reconnect.lab.probe.agent import Agent
 from reconnect.lab.probe.log import ProbeLog, ProbeRecord
-from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.process.lines import tail_of
 from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu import sanitizer
@@ -109,7 +109,7 @@ class Machine(abc.ABC):
         try:
             self._qmp_connection.setblocking(False)
             self._monitor = Monitor(self._qmp_connection, self._start)
-        except Broken:
+        except CellError:
             self.check_soon()
             raise
         self._stack.callback(self._monitor.close)
@@ -123,7 +123,7 @@ class Machine(abc.ABC):
             return self._monitor.execute(command, deadline, **arguments)
         except Refused:
             raise
-        except Broken:
+        except CellError:
             self.check_soon()
             raise
 
@@ -134,7 +134,7 @@ class Machine(abc.ABC):
         """
         try:
             return self._monitor.event(name, deadline, wanted)
-        except Broken:
+        except CellError:
             self.check_soon()
             raise
 
@@ -149,8 +149,8 @@ class Machine(abc.ABC):
     def check(self) -> None:
         """Object if QEMU has ended without being told to.
 
-        :raises Wrong: QEMU was built with a sanitizer, and that has ended it.
-        :raises Broken: with QEMU's ending and its last lines, or the console's where the guest panicked.
+        :raises CellFailed: QEMU was built with a sanitizer, and that has ended it.
+        :raises CellError: with QEMU's ending and its last lines, or the console's where the guest panicked.
         """
         if not self.ending or self._told_to_quit:
             return
@@ -158,25 +158,25 @@ class Machine(abc.ABC):
         console = tail_of(self.arguments.console, 80)
         panic = next((line for line in console if PANIC in line), "")
         if panic and self.ending == GOOD_END:
-            raise Broken(f"the guest panicked: {panic.partition(PANIC)[2].lstrip(': ')}", console[-40:])
+            raise CellError(f"the guest panicked: {panic.partition(PANIC)[2].lstrip(': ')}", console[-40:])
         lines = self.said()
         said = f", having said: {lines[-1]}" if lines else ""
-        raise Broken(f"QEMU ended by itself with {self.ending}{said}", lines or console[-15:])
+        raise CellError(f"QEMU ended by itself with {self.ending}{said}", lines or console[-15:])
 
     def _check_memory(self) -> None:
         if report := sanitizer.report_in(self.log):
-            raise Wrong(sanitizer.told(report), report)
+            raise CellFailed(sanitizer.told(report), report)
 
     def check_soon(self) -> None:
         """As :meth:`check`, where something else has failed first that QEMU's end would explain."""
-        with contextlib.suppress(Broken):
+        with contextlib.suppress(CellError):
             self._waiter.wait(lambda: self.ending, Deadline(1), "QEMU's end")
         self.check()
 
     def quit(self) -> None:
         """Ask QEMU to end, and require that it does, with exit code 0.
 
-        :raises Wrong: it crashed at its end, or did not end.
+        :raises CellFailed: it crashed at its end, or did not end.
         """
         deadline = Deadline(QUIT_SECONDS)
         self._told_to_quit = True
@@ -184,7 +184,7 @@ class Machine(abc.ABC):
         ending = self._waiter.wait(lambda: self.ending, deadline, "QEMU's end after it was told to quit")
         self._check_memory()
         if ending != GOOD_END:
-            raise Wrong(f"QEMU ended with {ending} when it was told to quit", self.said())
+            raise CellFailed(f"QEMU ended with {ending} when it was told to quit", self.said())
         self._join_probe()
 
     @abc.abstractmethod
@@ -208,7 +208,7 @@ class Machine(abc.ABC):
                 return listener.accept()[0]
             except BlockingIOError:
                 self.check_soon()
-                raise Broken(f"QEMU did not start within {self._start.seconds:.0f} s", self.said()) from None
+                raise CellError(f"QEMU did not start within {self._start.seconds:.0f} s", self.said()) from None
 
 
 def peer_pid(connection: socket.socket) -> int:

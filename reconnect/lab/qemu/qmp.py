@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.failure import CellError
 
 T = TypeVar("T")
 Data = Mapping[str, Any]
 
 
-class Refused(Broken):
+class Refused(CellError):
     """QEMU's answer to a command is an error, which is what some tests want."""
 
 
@@ -37,7 +37,7 @@ class Monitor:
         """Run a command and return its answer.
 
         :raises Refused: the answer is an error.
-        :raises Broken: no answer in time, or QEMU is gone.
+        :raises CellError: no answer in time, or QEMU is gone.
         """
         return self._run(self._client.execute(command, arguments or None), deadline, f"the answer to {command}")
 
@@ -48,7 +48,7 @@ class Monitor:
     def event(self, name: str, deadline: Deadline, wanted: Callable[[Data], bool]) -> Data:
         """Wait for an event and return its data; those that come before it are dropped.
 
-        :raises Broken: it did not come in time, or QEMU is gone.
+        :raises CellError: it did not come in time, or QEMU is gone.
         """
         return self._run(self._event(name, wanted), deadline, f"the event {name}")
 
@@ -83,8 +83,8 @@ class Monitor:
         try:
             return self._runner.run(asyncio.wait_for(call, max(deadline.remaining, 0.1)))
         except TimeoutError as error:
-            raise Broken(f"QEMU's monitor did not give {what} within {deadline.seconds:.0f} s") from error
+            raise CellError(f"QEMU's monitor did not give {what} within {deadline.seconds:.0f} s") from error
         except ExecuteError as error:
             raise Refused(f"QEMU refused: {error}") from error
         except (QMPError, OSError) as error:
-            raise Broken(f"QEMU's monitor did not give {what}: {type(error).__name__} {error}") from error
+            raise CellError(f"QEMU's monitor did not give {what}: {type(error).__name__} {error}") from error

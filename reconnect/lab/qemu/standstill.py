@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.process.failure import Wrong
+from reconnect.lab.process.failure import CellFailed
 from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu.machine import Machine
 
@@ -26,7 +26,7 @@ def slowest_answer(vm: Machine, waiter: Waiter, over: Callable[[], bool], deadli
     """Ask QEMU's monitor again and again, until something is over or the deadline has passed.
 
     :returns: the longest time that an answer took, in milliseconds.
-    :raises Broken: there was none in time.
+    :raises CellError: there was none in time.
     """
     slowest = 0.0
     while not over() and not deadline.passed:
@@ -42,10 +42,10 @@ def judge(monitor_ms: float, silence_ms: float) -> None:
 
     :param monitor_ms: the longest time that an answer of the monitor took.
     :param silence_ms: the longest time for which the guest sent nothing.
-    :raises Wrong: one of them is above :data:`LIMIT_MS`.
+    :raises CellFailed: one of them is above :data:`LIMIT_MS`.
     """
     if max(monitor_ms, silence_ms) > LIMIT_MS:
-        raise Wrong(
+        raise CellFailed(
             "the machine stood still while its backend kept silent: "
             f"the monitor's slowest answer took {monitor_ms:.0f} ms, the guest sent nothing for {silence_ms:.0f} ms"
         )

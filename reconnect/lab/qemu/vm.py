@@ -7,7 +7,7 @@ import socket
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.process.child import Child
-from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.failure import CellError
 from reconnect.lab.qemu.machine import Machine
 
 
@@ -37,5 +37,5 @@ class Vm(Machine):
 
     def _tell_to_quit(self, deadline: Deadline) -> None:
         # QEMU may hang up before it answers.
-        with contextlib.suppress(Broken):
+        with contextlib.suppress(CellError):
             self._monitor.execute("quit", deadline)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.libvirt.daemon import Libvirtd
-from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.failure import CellError
 from tests.reconnect.corpus.interfaces import Element
 
 SECONDS = 30.0
@@ -60,7 +60,7 @@ class Asker:
         error = ""
         try:
             self._virsh("define", self._file, *options)
-        except Broken as refusal:
+        except CellError as refusal:
             error = refusal.what
         return Answer(error, self.stored())
 

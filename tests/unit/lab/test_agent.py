@@ -9,7 +9,7 @@ import pytest
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.probe.agent import Agent
-from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.failure import CellError
 from reconnect.lab.process.waiter import Waiter
 
 
@@ -40,7 +40,7 @@ def test_what_is_no_answer(ends: tuple[socket.socket, socket.socket], line: str)
     agent = Agent(ends[0], Waiter())
     agent.take("r 0 0")
     agent.take(line)
-    with pytest.raises(Broken, match="the guest to carry out: reload"):
+    with pytest.raises(CellError, match="the guest to carry out: reload"):
         agent.ask("reload", deadline=Deadline(0.05))
 
 
@@ -49,14 +49,14 @@ def test_an_order_that_failed(ends: tuple[socket.socket, socket.socket]) -> None
     agent = Agent(ends[0], Waiter())
     agent.take("r 0 0")
     agent.take("r 1 127 nothing of the kind")
-    with pytest.raises(Broken, match=r"dance 3 \(exit code 127\)"):
+    with pytest.raises(CellError, match=r"dance 3 \(exit code 127\)"):
         agent.ask("dance", 3, deadline=Deadline(1))
 
 
 def test_an_agent_that_does_not_listen(ends: tuple[socket.socket, socket.socket]) -> None:
     """Verify: nothing is sent before the guest can read it."""
     agent = Agent(ends[0], Waiter())
-    with pytest.raises(Broken, match="agent to listen"):
+    with pytest.raises(CellError, match="agent to listen"):
         agent.ask("network", deadline=Deadline(0.05))
     ends[1].setblocking(False)
     with pytest.raises(BlockingIOError):

@@ -14,7 +14,7 @@ import pytest
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.process.child import Child
-from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.process.waiter import Waiter
 
 PARENT = """
@@ -94,7 +94,7 @@ def test_a_guard_ends_any_wait() -> None:
 
     def guard() -> None:
         if dead.is_set():
-            raise Broken("QEMU ended by itself")
+            raise CellError("QEMU ended by itself")
 
     def die() -> None:
         dead.set()
@@ -102,9 +102,9 @@ def test_a_guard_ends_any_wait() -> None:
 
     threading.Timer(0.05, die).start()
     with waiter.guard(guard):
-        with pytest.raises(Broken, match="QEMU ended"):
+        with pytest.raises(CellError, match="QEMU ended"):
             waiter.wait(lambda: None, Deadline(30), "what never comes")
-        with pytest.raises(Broken, match="QEMU ended"):
+        with pytest.raises(CellError, match="QEMU ended"):
             waiter.sleep(Deadline(30))
     waiter.sleep(Deadline(0.01))
 
@@ -130,7 +130,7 @@ def test_a_guard_may_wait_for_who_rings() -> None:
 
 def test_a_wait_that_is_too_long_says_what_for() -> None:
     """Verify: the deadline's seconds, the thing, and the kind of failure that was asked for."""
-    with pytest.raises(Wrong, match=r"waited 0 s for the moon") as caught:
-        Waiter().wait(lambda: None, Deadline(0.01), "the moon", Wrong)
+    with pytest.raises(CellFailed, match=r"waited 0 s for the moon") as caught:
+        Waiter().wait(lambda: None, Deadline(0.01), "the moon", CellFailed)
     assert caught.value.verdict == "fail"
-    assert Broken("x").verdict == "error"
+    assert CellError("x").verdict == "error"

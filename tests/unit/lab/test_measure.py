@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reconnect.lab.measure import figures, moments
 from reconnect.lab.probe.log import ProbeRecord
-from reconnect.lab.process.failure import Wrong
+from reconnect.lab.process.failure import CellFailed
 from reconnect.lab.process.stages import Moments
 from reconnect.lab.qemu.standstill import judge
 
@@ -160,7 +160,7 @@ def test_a_backend_that_was_held_recovers_from_when_it_goes_on() -> None:
 )
 def test_a_machine_that_stands_still_is_wrong(monitor: float, silence: float, stood: bool) -> None:
     """Verify: either figure counts, and the message has both."""
-    with pytest.raises(Wrong, match="stood still") if stood else nullcontext() as caught:
+    with pytest.raises(CellFailed, match="stood still") if stood else nullcontext() as caught:
         judge(monitor, silence)
     if stood:
         assert caught is not None

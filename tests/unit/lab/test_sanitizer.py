@@ -10,7 +10,7 @@ import pytest
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.binaries import Binaries, Qemu
 from reconnect.lab.guest.image import Guest
-from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu import sanitizer
 from reconnect.lab.qemu.arguments import QemuArguments
@@ -86,14 +86,14 @@ def test_a_program_that_a_sanitizer_ends_fails_its_cell_with_the_report(tmp_path
     Verify: the cell is wrong, not just broken, as the report says; its details are the report's lines.
     """
     with pytest.raises(
-        Wrong, match=r"^AddressSanitizer: heap-use-after-free in vectors \(qemu\.c:3\) < main"
+        CellFailed, match=r"^AddressSanitizer: heap-use-after-free in vectors \(qemu\.c:3\) < main"
     ) as caught:
         _vm(tmp_path, "-fsanitize=address").__enter__()
     assert any("freed by thread T0" in line for line in caught.value.details)
 
 
 def test_the_same_without_a_sanitizer_is_just_an_end(tmp_path: Path) -> None:
-    with pytest.raises(Broken, match="QEMU ended by itself"):
+    with pytest.raises(CellError, match="QEMU ended by itself"):
         _vm(tmp_path, "-w").__enter__()
 
 

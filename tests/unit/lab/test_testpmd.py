@@ -18,7 +18,7 @@ from reconnect.lab.backends import Place
 from reconnect.lab.backends.testpmd import PROGRAM, USUAL_CAUSES, Testpmd
 from reconnect.lab.faults import FAULTS, Fault
 from reconnect.lab.process import procunix
-from reconnect.lab.process.failure import Broken
+from reconnect.lab.process.failure import CellError
 from reconnect.lab.process.rundir import runtime_dir
 from reconnect.lab.process.waiter import Waiter
 
@@ -69,7 +69,7 @@ def test_a_socket_that_somebody_listens_at_is_not_taken_away(place: Place) -> No
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(place.socket))
         other.listen(1)
-        with Testpmd(place, Waiter()) as backend, pytest.raises(Broken, match="something else listens"):
+        with Testpmd(place, Waiter()) as backend, pytest.raises(CellError, match="something else listens"):
             backend.start(Deadline(30))
         assert procunix.listens(place.socket)
 
@@ -82,7 +82,7 @@ def test_a_backend_that_does_not_start_says_why(place: Place) -> None:
     deadline = Deadline(60)
     with (
         Testpmd(place, Waiter(), extra=("--no-such-option",)) as backend,
-        pytest.raises(Broken, match="unrecognized option '--no-such-option'") as caught,
+        pytest.raises(CellError, match="unrecognized option '--no-such-option'") as caught,
     ):
         backend.start(deadline)
     assert "exit code 1" in caught.value.what
@@ -99,7 +99,7 @@ def test_a_backend_that_ends_later_is_noticed(place: Place) -> None:
     with Testpmd(place, waiter) as backend:
         backend.start(Deadline(30))
         backend._now.child.send(FAULTS["crash"].signal)
-        with waiter.guard(backend.check), pytest.raises(Broken, match="testpmd ended by itself with signal SIGKILL"):
+        with waiter.guard(backend.check), pytest.raises(CellError, match="testpmd ended by itself with signal SIGKILL"):
             waiter.wait(lambda: None, Deadline(30), "something else")
 
 

@@ -14,7 +14,7 @@ from reconnect.lab.matrix.kinds import attempt_for
 from reconnect.lab.matrix.lane import Lane
 from reconnect.lab.matrix.unload import Unload
 from reconnect.lab.matrix.walk import Walk
-from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.process.failure import CellError, CellFailed
 
 LANE = cast("Any", None)
 """No step of these gets as far as to touch it."""
@@ -38,7 +38,7 @@ def test_a_walk_that_does_nothing_is_no_pass(monkeypatch: pytest.MonkeyPatch) ->
     def nothing(_: Entry) -> None:
         raise NotSent("not at this moment")
 
-    with pytest.raises(Broken, match=r"not one of \d+ steps of seed 7 did anything"):
+    with pytest.raises(CellError, match=r"not one of \d+ steps of seed 7 did anything"):
         _walk(monkeypatch, nothing).run()
 
 
@@ -49,9 +49,9 @@ def test_a_step_that_fails_ends_the_walk_and_is_named(monkeypatch: pytest.Monkey
     def third(entry: Entry) -> None:
         steps.append(entry.name)
         if len(steps) == 3:
-            raise Wrong("the network did not come back", ["a line"])
+            raise CellFailed("the network did not come back", ["a line"])
 
-    with pytest.raises(Wrong) as caught:
+    with pytest.raises(CellFailed) as caught:
         _walk(monkeypatch, third).run()
     assert caught.value.what == f"step 3 of seed 7, {steps[2]}: the network did not come back"
     assert caught.value.details == ("a line",)

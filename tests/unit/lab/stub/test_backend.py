@@ -13,7 +13,7 @@ from reconnect.lab.backends import Place
 from reconnect.lab.backends.stub import Stub, StubArguments
 from reconnect.lab.faults import FAULTS
 from reconnect.lab.process import procunix
-from reconnect.lab.process.failure import Broken, Wrong
+from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.stub.protocol import Request
 from reconnect.lab.stub.script import Script
@@ -75,7 +75,7 @@ def test_a_script_reaches_the_running_stub(backend: Stub, place: Place) -> None:
 def test_a_front_end_that_breaks_a_rule_fails_the_cell(backend: Stub, place: Place) -> None:
     """Verify: wrong, not broken; and only where that is asked for."""
     FrontEnd.connect(place.socket).send(Request.RESET_OWNER)
-    with pytest.raises(Wrong, match="QEMU broke a rule of the protocol: RESET_OWNER"):
+    with pytest.raises(CellFailed, match="QEMU broke a rule of the protocol: RESET_OWNER"):
         backend.waiter.wait(lambda: backend.check(), Deadline(20), "the violation")
     backend.strict = False
     backend.check()
@@ -85,7 +85,7 @@ def test_a_front_end_that_breaks_a_rule_fails_the_cell(backend: Stub, place: Pla
 def test_an_end_of_its_own_is_an_error(backend: Stub) -> None:
     """Verify: a stub that ends because its script is wrong is quoted."""
     (backend.place.scratch / "script.json").write_text("{", encoding="utf-8")
-    with pytest.raises(Broken, match="the stub ended by itself with exit code 2"):
+    with pytest.raises(CellError, match="the stub ended by itself with exit code 2"):
         backend.load(_Unreadable(), Deadline(20))
 
 
@@ -113,5 +113,5 @@ def test_somebody_elses_socket_is_left_alone(place: Place) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other, Stub(place, Waiter()) as backend:
         other.bind(str(place.socket))
         other.listen(1)
-        with pytest.raises(Broken, match="something else listens"):
+        with pytest.raises(CellError, match="something else listens"):
             backend.launch()
