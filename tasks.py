@@ -16,7 +16,7 @@ from invoke.tasks import task
 
 from reconnect.jobs import tables
 from reconnect.kit.console import err, say
-from reconnect.kit.errors import INTERRUPTED, ConfigError, MachineError, ReconnectError
+from reconnect.kit.errors import INTERRUPTED, ConfigError, HostError, ReconnectError
 from reconnect.project import config as configuration
 from reconnect.project import settings
 from reconnect.project.config import Component, Config
@@ -73,7 +73,7 @@ def doctor(_: Context) -> None:
     findings = examine(_workspace())
     tables.doctor(findings)
     if missing := [f for f in findings if f.state == BAD]:
-        raise MachineError(
+        raise HostError(
             f"{len(missing)} of {len(findings)} checks failed", hint="\n".join(f.mend for f in missing if f.mend)
         )
 

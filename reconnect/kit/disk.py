@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from reconnect.kit.errors import MachineError
+from reconnect.kit.errors import HostError
 
 
 def require(folder: Path, mib: int, what: str) -> None:
@@ -13,14 +13,14 @@ def require(folder: Path, mib: int, what: str) -> None:
 
     :param folder: a folder on it; needn't exist yet.
     :param mib: how much the work takes, in MiB.
-    :raises MachineError: there is less.
+    :raises HostError: there is less.
     """
     place = folder
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free // 2**20
     if free < mib:
-        raise MachineError(
+        raise HostError(
             f"{what} needs {mib} MiB of disk in {folder}; {free} MiB are free",
             hint="make room, for example with ./inv clean --cache, or use a checkout on another disk",
         )

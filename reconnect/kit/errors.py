@@ -57,7 +57,7 @@ class BuildError(ReconnectError):
     exit_code = 5
 
 
-class MachineError(ReconnectError):
+class HostError(ReconnectError):
     """This machine lacks something: a package, disk, a right, a device."""
 
     exit_code = 6

@@ -12,7 +12,7 @@ from reconnect.lab.backends import Backend
 from reconnect.lab.backends.stub import Stub
 from reconnect.lab.backends.testpmd import Testpmd
 from reconnect.lab.faults import FAULTS
-from reconnect.lab.matrix.entries import DEFAULT, ENTRIES, MATRIX, named
+from reconnect.lab.matrix.cases import CASES, DEFAULT, MATRIX, named
 from reconnect.lab.schemes import QEMU, SCHEMES, THROUGH
 from reconnect.report.results import cell_name
 
@@ -45,7 +45,7 @@ def select(
     """The cells that the words of a command line ask for.
 
     Each list is comma separated; empty means the default set (every scheme, every backend, the fault ``crash``),
-    ``all`` means all. A fault may also be an entry of the matrix, a pattern over its entries, or ``matrix``; where
+    ``all`` means all. A fault may also be an case of the matrix, a pattern over its cases, or ``matrix``; where
     the backend ``stub`` is asked for and no fault, the matrix is run too. Where nothing is said of ``through``, a
     scheme's guest is started the first way that it has: by QEMU alone, or through libvirt if it is libvirt's. A fault
     is left out in the schemes that it means nothing to.
@@ -58,7 +58,7 @@ def select(
     scheme_names = _words("scheme", schemes, SCHEMES, tuple(SCHEMES))
     backend_names = _words("backend", backends, BACKENDS, DEFAULT_BACKENDS)
     numbers = range(1, repeat + 1)
-    fault_names, entries = _faults(faults, backend_names)
+    fault_names, cases = _faults(faults, backend_names)
     ways = _ways(scheme_names, through, named_schemes=bool(schemes.strip()))
     # The matrix needs a peer that takes a script, and a QEMU that recovers at all and is called directly.
     recovering = [name for name in scheme_names if SCHEMES[name].expected == "recovers" and QEMU in ways[name]]
@@ -71,7 +71,7 @@ def select(
         )
     asked = product(scheme_names, backend_names, fault_names, numbers)
     ordinary = (words for words in asked if words[0] in fitting[words[2]])
-    matrix = product(recovering if schemes.strip() else MATRIX_SCHEMES, (Stub.name,), entries, numbers)
+    matrix = product(recovering if schemes.strip() else MATRIX_SCHEMES, (Stub.name,), cases, numbers)
     return (
         *(Cell(*words, through=way) for words in ordinary for way in ways[words[0]]),
         *(Cell(*words) for words in matrix),
@@ -101,16 +101,16 @@ def _ways(schemes: Collection[str], text: str, *, named_schemes: bool) -> dict[s
 
 
 def _faults(text: str, backends: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Faults of the ordinary kind, and entries of the matrix."""
+    """Faults of the ordinary kind, and cases of the matrix."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words:
         return DEFAULT_FAULTS, tuple(DEFAULT) if Stub.name in backends else ()
-    entries, others = named(word for word in words if word not in (*FAULTS, "all"))
+    cases, others = named(word for word in words if word not in (*FAULTS, "all"))
     if others:
-        raise unknown("fault", others[0], [*FAULTS, *ENTRIES, MATRIX, "all"], "--fault")
-    if entries and Stub.name not in backends:
-        raise ConfigError(f"the fault {entries[0]} needs the backend {Stub.name}", hint=f"--backend {Stub.name}")
-    return _words("fault", ",".join(w for w in words if w in (*FAULTS, "all")), FAULTS, ()), tuple(entries)
+        raise unknown("fault", others[0], [*FAULTS, *CASES, MATRIX, "all"], "--fault")
+    if cases and Stub.name not in backends:
+        raise ConfigError(f"the fault {cases[0]} needs the backend {Stub.name}", hint=f"--backend {Stub.name}")
+    return _words("fault", ",".join(w for w in words if w in (*FAULTS, "all")), FAULTS, ()), tuple(cases)
 
 
 def _words(kind: str, text: str, known: Collection[str], default: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ to the recovery, however the packets in flight were treated.
 
 Losses times the interval can be less than the outage, for two reasons, both seen: requests that wait in the guest's
 ring are answered late, after the recovery; and a QEMU that begins a handshake with a backend which has not accepted
-yet holds the guest, which then sends nothing at all (``silence_ms`` of the results).
+yet holds the guest, which then sends nothing at all (``tx_gap_ms`` of the results).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from reconnect.lab.binaries import Binaries
 from reconnect.lab.cells import BACKENDS, Cell
 from reconnect.lab.guest.image import Guest
 from reconnect.lab.libvirt import places as libvirt_places
-from reconnect.lab.matrix.entries import Entry, is_entry
+from reconnect.lab.matrix.cases import Case, is_case
 from reconnect.lab.matrix.runner import run_matrix
 from reconnect.lab.qemu.accel import check_accelerator
 from reconnect.lab.scenario import FAILURE, Options, run_cell
@@ -41,7 +41,7 @@ def run_cells(
 
     :param out_dir: the run's folder; its name is the run's id.
     :returns: the result, whatever the verdicts: see :attr:`RunResult.good`.
-    :raises MachineError: this machine can't run a cell. results.json then has the cells that were finished, and the
+    :raises HostError: this machine can't run a cell. results.json then has the cells that were finished, and the
         one at hand as ``error``; so it has after Ctrl-C (KeyboardInterrupt is passed on).
     """
     options = options or Options()
@@ -58,7 +58,7 @@ def run_cells(
         stack=stack_info,
     )
     try:
-        ordinary = [cell for cell in cells if not is_entry(cell.fault)]
+        ordinary = [cell for cell in cells if not is_case(cell.fault)]
         for number, cell in enumerate(ordinary, 1):
             way = "" if cell.through == QEMU else f" through {WAYS[cell.through]}"
             title = f"{cell.scheme}{way}, {cell.backend}, {cell.fault}, repeat {cell.repeat}"
@@ -73,16 +73,16 @@ def run_cells(
                 if found.memory:
                     console.say(f"    guest memory: {found.memory}")
                 step.done(_line(found))
-        entries = [cell for cell in cells if is_entry(cell.fault)]
+        cases = [cell for cell in cells if is_case(cell.fault)]
         try:
-            for found in run_matrix(entries, binaries, guest, out_dir, options):
+            for found in run_matrix(cases, binaries, guest, out_dir, options):
                 result = result.with_cell(found)
                 save(result, out_dir)
         except BaseException as error:
-            # Results come in the order of the entries: the one under way is the first that has none.
+            # Results come in the order of the cases: the one under way is the first that has none.
             done = len(result.cells) - len(ordinary)
-            if done < len(entries):
-                result = result.with_cell(_ended_by(error, entries[done], options, out_dir))
+            if done < len(cases):
+                result = result.with_cell(_ended_by(error, cases[done], options, out_dir))
             raise
     finally:
         save(result, out_dir)
@@ -114,8 +114,8 @@ def _line(cell: CellResult) -> str:
         return f"{cell.verdict}: {cell.why}"
     if cell.expected == "dead":
         return f"pass: dead, as expected ({cell.probes_lost} probes lost)"
-    held = "" if cell.monitor_ms is None else f"; meanwhile the guest sent nothing for {cell.silence_ms:.0f} ms at most"
-    return f"pass: recovered in {cell.recovery_ms:.0f} ms, outage {cell.outage_ms:.0f} ms{held}"
+    usage = "" if cell.monitor_ms is None else f"; meanwhile the guest sent nothing for {cell.tx_gap_ms:.0f} ms at most"
+    return f"pass: recovered in {cell.recovery_ms:.0f} ms, outage {cell.outage_ms:.0f} ms{usage}"
 
 
 def _ended_by(error: BaseException, cell: Cell, options: Options, out_dir: Path) -> CellResult:
@@ -135,7 +135,7 @@ def _ended_by(error: BaseException, cell: Cell, options: Options, out_dir: Path)
         backend=cell.backend,
         fault=cell.fault,
         repeat=cell.repeat,
-        expected=Entry.parse(cell.fault).expected if is_entry(cell.fault) else SCHEMES[cell.scheme].expected,
+        expected=Case.parse(cell.fault).expected if is_case(cell.fault) else SCHEMES[cell.scheme].expected,
         neighbour=options.neighbour,
         through=cell.through,
         verdict="error",

@@ -28,14 +28,14 @@ import psutil
 
 from reconnect.kit.deadline import Deadline
 from reconnect.kit.sockets import checked
-from reconnect.lab.backends import Backend, Place
+from reconnect.lab.backends import Backend, Endpoint
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.cells import BACKENDS, Cell
 from reconnect.lab.faults import FAULTS
 from reconnect.lab.guest.image import Guest
-from reconnect.lab.libvirt.daemon import Libvirtd, Settings
+from reconnect.lab.libvirt.daemon import Libvirtd, LibvirtdSettings
 from reconnect.lab.libvirt.domain import Domain
-from reconnect.lab.libvirt.memory import SharedMemory, shared_memory
+from reconnect.lab.libvirt.shared_memory import SharedMemory, shared_memory
 from reconnect.lab.libvirt.vm import LibvirtVm
 from reconnect.lab.measure import figures, moments
 from reconnect.lab.probe.log import ProbeRecord
@@ -43,10 +43,10 @@ from reconnect.lab.process.failure import CellEnded, CellError, CellFailed
 from reconnect.lab.process.rundir import runtime_dir
 from reconnect.lab.process.stages import Moments, SocketWatch
 from reconnect.lab.process.waiter import Waiter
-from reconnect.lab.qemu import standstill
+from reconnect.lab.qemu import stall_check
 from reconnect.lab.qemu.arguments import QemuArguments, pinned
-from reconnect.lab.qemu.machine import Machine
-from reconnect.lab.qemu.memory import memory_folder
+from reconnect.lab.qemu.memory_backend import memory_folder
+from reconnect.lab.qemu.virtual_machine import Machine
 from reconnect.lab.qemu.vm import Vm
 from reconnect.lab.schemes import ATTACH, QEMU, SCHEMES
 from reconnect.report.results import CellResult, QemuFigures
@@ -91,7 +91,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class _Usage:
+class ResourceUsage:
     """What QEMU holds at one moment; ``cpu`` is the seconds of processor time so far."""
 
     fds: int
@@ -106,22 +106,22 @@ def run_cell(cell: Cell, binaries: Binaries, guest: Guest, folder: Path, options
 
     :param folder: takes all its logs.
     :returns: the result with the verdict. A cell that goes wrong is a result; its details are in ``failure.txt``.
-    :raises MachineError: nothing can be run here: the backend is not installed, a path is too long.
+    :raises HostError: nothing can be run here: the backend is not installed, a path is too long.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    trial = _Trial(cell, binaries, guest, folder, options)
+    cell_run = CellRun(cell, binaries, guest, folder, options)
     verdict, why = "fail", ""
     try:
         with ExitStack() as stack:
-            trial.run(stack)
+            cell_run.run(stack)
         verdict = "pass"
     except CellEnded as failure:
         verdict, why = failure.verdict, failure.what
         (folder / FAILURE).write_text(f"{failure}\n", encoding="utf-8")
-    return trial.result(verdict, why)
+    return cell_run.result(verdict, why)
 
 
-class _Trial:
+class CellRun:
     """A cell under way. What it has seen stays readable after it ended, however it ended."""
 
     def __init__(self, cell: Cell, binaries: Binaries, guest: Guest, folder: Path, options: Options) -> None:
@@ -141,7 +141,7 @@ class _Trial:
         self.restarted: float | None = None
         self.resumed: float | None = None
         self.monitor_ms: float | None = None
-        self.usage: dict[str, _Usage] = {}
+        self.usage: dict[str, ResourceUsage] = {}
         self.connections: int | None = None
 
     def run(self, stack: ExitStack) -> None:
@@ -152,7 +152,7 @@ class _Trial:
         self._boot(stack)
         backend, record = self._backend, self._record
         self.usage["before"] = self._usage()
-        backend.inflict(self.fault, Deadline(self.options.fault))
+        backend.inject(self.fault, Deadline(self.options.fault))
         self.usage["fault"] = self._usage()
         self.waiter.wait(
             lambda: record.unanswered_in_a_row() >= self.options.lost,
@@ -175,7 +175,7 @@ class _Trial:
     def _boot(self, stack: ExitStack) -> None:
         runtime = stack.enter_context(runtime_dir())
         socket = checked(runtime / "vhost.sock")
-        place = Place(socket, not self.scheme.qemu_listens, runtime, self.folder)
+        place = Endpoint(socket, not self.scheme.qemu_listens, runtime, self.folder)
         deadline = Deadline(self.options.boot)
         self.backend = stack.enter_context(BACKENDS[self.cell.backend](place, self.waiter, self.fault.pairs))
         self.backend.start(deadline)
@@ -193,7 +193,7 @@ class _Trial:
         assert self.libvirt is not None
         attach = self.cell.through == ATTACH
         self.memory = stack.enter_context(shared_memory(arguments.memory_mib, self.libvirt.version))
-        settings = Settings({**self.memory.settings, **self.scheme.qemu_conf}, self.qemu.binary)
+        settings = LibvirtdSettings({**self.memory.settings, **self.scheme.qemu_conf}, self.qemu.binary)
         daemon = stack.enter_context(
             Libvirtd(self.libvirt, runtime, self.folder, self.waiter, Deadline(self.options.boot), settings)
         )
@@ -223,7 +223,7 @@ class _Trial:
             if watch.accepted:
                 raise CellError("the backend accepted a connection before it could be stopped")
             timer.start()
-            self.monitor_ms = standstill.slowest_answer(
+            self.monitor_ms = stall_check.slowest_answer(
                 self.vm, self.waiter, lambda: self.resumed is not None, Deadline(self.options.fault)
             )
         finally:
@@ -257,7 +257,7 @@ class _Trial:
         self.usage["end of outage"] = self._usage()
         self._wait_steady(deadline, answered, "probes to be answered steadily again", CellFailed)
         if self.monitor_ms is not None:
-            standstill.judge(self.monitor_ms, self._silence_ms)
+            stall_check.judge(self.monitor_ms, self._tx_gap_ms)
         if backend.connections() != 1:
             raise CellFailed(f"QEMU and the restarted backend made {backend.connections()} connections instead of 1")
 
@@ -304,7 +304,7 @@ class _Trial:
             probes_sent=found.probes_sent,
             probes_lost=found.probes_lost,
             stages_ms=reached.milliseconds(),
-            silence_ms=self._silence_ms,
+            tx_gap_ms=self._tx_gap_ms,
             monitor_ms=self.monitor_ms,
             connections=self._backend.connections() if self.connections is None else self.connections,
         )
@@ -340,7 +340,7 @@ class _Trial:
             threads_after=after.threads,
         )
 
-    def _usage(self) -> _Usage:
+    def _usage(self) -> ResourceUsage:
         assert self.vm is not None
         try:
             process = self.vm.process
@@ -348,7 +348,7 @@ class _Trial:
                 times = process.cpu_times()
                 cpu = times.user + times.system
                 rss = process.memory_info().rss // 1024
-                return _Usage(process.num_fds(), process.num_threads(), rss, cpu, time.monotonic())
+                return ResourceUsage(process.num_fds(), process.num_threads(), rss, cpu, time.monotonic())
         except psutil.Error as error:
             self.vm.check_soon()
             raise CellError(f"QEMU's figures can't be read: {error}") from error
@@ -387,9 +387,9 @@ class _Trial:
         return self.vm.record
 
     @property
-    def _silence_ms(self) -> float:
+    def _tx_gap_ms(self) -> float:
         assert self.restarted is not None
-        return self._record.silence_ms(self.restarted)
+        return self._record.tx_gap_ms(self.restarted)
 
     @property
     def _watch(self) -> SocketWatch:

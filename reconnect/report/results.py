@@ -79,7 +79,7 @@ class CellResult:
     :param connections: those that the restarted backend saw.
     :param through: ``qemu``, ``libvirt`` or ``attach``: see :data:`reconnect.lab.schemes.THROUGH`.
     :param memory: through libvirt, which kind of shared memory the guest has, and why this one.
-    :param silence_ms: the longest time for which the guest sent nothing, from the restart of the backend to the end.
+    :param tx_gap_ms: the longest time for which the guest sent nothing, from the restart of the backend to the end.
     :param monitor_ms: the slowest answer of QEMU's monitor while the backend kept silent, where that was looked at.
     :param logs: paths relative to results.json.
     """
@@ -102,7 +102,7 @@ class CellResult:
     logs: tuple[str, ...] = ()
     through: str = "qemu"
     memory: str = ""
-    silence_ms: float | None = None
+    tx_gap_ms: float | None = None
     monitor_ms: float | None = None
 
     @property

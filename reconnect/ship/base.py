@@ -16,9 +16,9 @@ from pathlib import Path
 from reconnect.kit import command, disk, stamp
 from reconnect.kit.command import CommandError
 from reconnect.kit.console import say, step
-from reconnect.kit.errors import ConfigError, MachineError, SourceError
-from reconnect.ship.engines import Build, Engine
-from reconnect.ship.machine import SUITE, MachineApt
+from reconnect.kit.errors import ConfigError, HostError, SourceError
+from reconnect.ship.engines import Engine, ImageBuild
+from reconnect.ship.host_apt import SUITE, HostApt
 from reconnect.ship.obstacles import diagnose
 
 MMDEBSTRAP = "mmdebstrap"
@@ -85,7 +85,7 @@ def pinned(dockerfile: Path) -> str:
     return found[1]
 
 
-def provide(engine: Engine, request: str, dockerfile: Path, apt: MachineApt, work: Path) -> Base:
+def provide(engine: Engine, request: str, dockerfile: Path, apt: HostApt, work: Path) -> Base:
     """Give the engine a base.
 
     :param request: an image's reference, ``mmdebstrap``, or nothing: the pinned one where a registry is reached.
@@ -139,14 +139,14 @@ def _unreached(engine: Engine, reference: str, error: CommandError) -> str:
     return said.rsplit(": ", 1)[-1]
 
 
-def bootstrap(engine: Engine, apt: MachineApt, work: Path, why: str) -> Base:
+def bootstrap(engine: Engine, apt: HostApt, work: Path, why: str) -> Base:
     """Make a Debian 12 base with mmdebstrap and give it to the engine; the archive is kept for the next call.
 
-    :raises MachineError: mmdebstrap is missing or not allowed to work.
+    :raises HostError: mmdebstrap is missing or not allowed to work.
     :raises SourceError: the mirror does not serve what it needs.
     """
     if not shutil.which(MMDEBSTRAP):
-        raise MachineError(
+        raise HostError(
             "mmdebstrap, which makes the base image where no registry is reached, is not on this machine",
             hint="apt-get install mmdebstrap\nor give a base image: --base REFERENCE",
         )
@@ -178,7 +178,7 @@ def bootstrap(engine: Engine, apt: MachineApt, work: Path, why: str) -> Base:
         (context / ".dockerignore").write_text("*\n!base.tar\n", encoding="utf-8")
         stamp.write(context / "stamp.json", inputs)
     iidfile = work / "base.id"
-    build = Build(context, context / "Dockerfile")
+    build = ImageBuild(context, context / "Dockerfile")
     try:
         command.run(engine.build(build, iidfile), env=engine.environment, log=work / "base.log", timeout=600)
     except CommandError as error:
@@ -188,7 +188,7 @@ def bootstrap(engine: Engine, apt: MachineApt, work: Path, why: str) -> Base:
     return Base(name, why)
 
 
-def bootstrap_argv(apt: MachineApt, archive: Path) -> list[str]:
+def bootstrap_argv(apt: HostApt, archive: Path) -> list[str]:
     """mmdebstrap's words: as root, or in a user namespace where one can be had."""
     words: Sequence[str] = [f"--dpkgopt={option}" for option in _DPKG_OPTIONS]
     if apt.ca.is_file():
@@ -202,12 +202,12 @@ def bootstrap_argv(apt: MachineApt, archive: Path) -> list[str]:
     ]
 
 
-def _bootstrap_failure(error: CommandError) -> MachineError | SourceError:
+def _bootstrap_failure(error: CommandError) -> HostError | SourceError:
     said = "\n".join(error.tail)
     if re.search(r"No space left", said):
-        return MachineError("no disk is left for the base image", why=str(error), hint="make room below build/")
+        return HostError("no disk is left for the base image", why=str(error), hint="make room below build/")
     if re.search(r"unshare|user namespace|newuidmap|subuid|must be root|Operation not permitted", said):
-        return MachineError(
+        return HostError(
             "mmdebstrap gets no user namespace to make the base image in",
             why=str(error),
             hint="call it as root, or: apt-get install uidmap; usermod --add-subuids 100000-165535 "

@@ -19,13 +19,13 @@ from typing import Any
 
 from reconnect.kit import command
 from reconnect.kit.command import CommandError
-from reconnect.kit.errors import ConfigError, MachineError
+from reconnect.kit.errors import ConfigError, HostError
 from reconnect.kit.suggest import unknown
 from reconnect.ship.obstacles import diagnose, none_works
 
 
 @dataclass(frozen=True)
-class Build:
+class ImageBuild:
     """What one build is made from.
 
     :param secrets: files that are mounted while a command runs, by id.
@@ -92,7 +92,7 @@ class Engine(ABC):
     def probe(self) -> list[list[str]]:
         """Commands that fail at once where the engine has no storage, no namespace or no daemon."""
 
-    def build(self, build: Build, iidfile: Path) -> list[str]:
+    def build(self, build: ImageBuild, iidfile: Path) -> list[str]:
         """Builds; the image's id is in ``iidfile`` and nothing is tagged."""
         return [self.name, "build", *build.words(iidfile)]
 
@@ -167,7 +167,7 @@ class Podman(Engine):
         """See :meth:`Engine.probe`."""
         return [["podman", "info"], *([["podman", "unshare", "true"]] if os.geteuid() else [])]
 
-    def build(self, build: Build, iidfile: Path) -> list[str]:
+    def build(self, build: ImageBuild, iidfile: Path) -> list[str]:
         """See :meth:`Engine.build`."""
         return ["podman", "build", self._layers(), *build.words(iidfile)]
 
@@ -207,7 +207,7 @@ class Buildah(Engine):
         """See :meth:`Engine.probe`."""
         return [["buildah", "info"], *([["buildah", "unshare", "true"]] if os.geteuid() else [])]
 
-    def build(self, build: Build, iidfile: Path) -> list[str]:
+    def build(self, build: ImageBuild, iidfile: Path) -> list[str]:
         """See :meth:`Engine.build`."""
         return ["buildah", "build", "--isolation", self.isolation, self._layers(), *build.words(iidfile)]
 
@@ -283,7 +283,7 @@ ENGINES: tuple[Engine, ...] = (Podman(), Buildah(), Docker())
 def present(name: str = "") -> list[Engine]:
     """The engines that are installed and whose storage answers; just the one that is named, where one is.
 
-    :raises MachineError: there is none; says which packages bring one, or what stands in the way of those there are.
+    :raises HostError: there is none; says which packages bring one, or what stands in the way of those there are.
     :raises ConfigError: the name is no engine's.
     """
     by_name = {engine.name: engine for engine in ENGINES}
@@ -292,7 +292,7 @@ def present(name: str = "") -> list[Engine]:
     wanted = [by_name[name]] if name else list(ENGINES)
     installed = [engine for engine in wanted if shutil.which(engine.name)]
     if not installed:
-        raise MachineError(
+        raise HostError(
             f"{name or 'an engine that builds images'} is not on this machine",
             why=f"looked for: {', '.join(engine.name for engine in wanted)}",
             hint="\nor ".join(f"apt-get install {engine.packages}" for engine in wanted),
@@ -304,7 +304,7 @@ def present(name: str = "") -> list[Engine]:
     return usable
 
 
-def stands_in_the_way(engine: Engine, commands: Sequence[Sequence[str]]) -> MachineError | None:
+def stands_in_the_way(engine: Engine, commands: Sequence[Sequence[str]]) -> HostError | None:
     """Why an engine can't do something on this machine; None where it can."""
     for argv in commands:
         try:

@@ -14,14 +14,14 @@ from reconnect import __version__
 from reconnect.kit import command, disk, jsonfile, stamp
 from reconnect.kit.command import CommandError
 from reconnect.kit.console import say, step
-from reconnect.kit.errors import BuildError, MachineError
+from reconnect.kit.errors import BuildError, HostError
 from reconnect.kit.lock import exclusive
 from reconnect.project.config import Config
 from reconnect.project.workspace import Workspace
 from reconnect.ship import base as base_images
 from reconnect.ship import context, engines, leftovers, machine, running
 from reconnect.ship.base import Base
-from reconnect.ship.engines import Build, Engine, Layer
+from reconnect.ship.engines import Engine, ImageBuild, Layer
 from reconnect.ship.obstacles import none_works
 
 NAME = f"reconnect:{__version__}"
@@ -59,9 +59,9 @@ class Image:
 
 
 def build(workspace: Workspace, config: Config, request: Request) -> Image:
-    """Build the image, tag it, and print the size of its layers.
+    """ImageBuild the image, tag it, and print the size of its layers.
 
-    :raises MachineError: no engine, no usable storage or namespace, no disk.
+    :raises HostError: no engine, no usable storage or namespace, no disk.
     :raises SourceError: the base, a package or a wheel can't be had.
     :raises BuildError: a step of the Dockerfile failed.
     """
@@ -85,7 +85,7 @@ def build(workspace: Workspace, config: Config, request: Request) -> Image:
 def require_disk(engine: Engine) -> None:
     """Make sure that the engine's storage has room.
 
-    :raises MachineError: it has not.
+    :raises HostError: it has not.
     """
     if storage := engine.storage():
         disk.require(storage, DISK_MIB.get(engine.driver(), DISK_MIB[""]), f"an image in the storage of {engine.name}")
@@ -132,11 +132,11 @@ def _make(workspace: Workspace, candidates: Sequence[Engine], request: Request) 
 
 
 def _base(
-    candidates: Sequence[Engine], request: Request, workspace: Workspace, apt: machine.MachineApt
+    candidates: Sequence[Engine], request: Request, workspace: Workspace, apt: machine.HostApt
 ) -> tuple[Engine, Base]:
     """The first engine that runs a container of its base, and that base."""
     work = context.folder(workspace)
-    obstacles: list[MachineError] = []
+    obstacles: list[HostError] = []
     for engine in candidates:
         base = base_images.provide(engine, request.base, dockerfile(workspace), apt, work)
         obstacle = running.obstacle(engine, base.reference, work / "engine.log")
@@ -148,10 +148,10 @@ def _base(
     raise none_works(obstacles)
 
 
-def _build(engine: Engine, base: Base, workspace: Workspace, apt: machine.MachineApt, no_cache: bool) -> str:
+def _build(engine: Engine, base: Base, workspace: Workspace, apt: machine.HostApt, no_cache: bool) -> str:
     work = context.folder(workspace)
     revision, source = origin(workspace.root)
-    asked = Build(
+    asked = ImageBuild(
         context=workspace.root,
         dockerfile=dockerfile(workspace),
         args={"BASE": base.reference, "VERSION": __version__, "REVISION": revision, "SOURCE": source},
@@ -205,10 +205,10 @@ def origin(root: Path) -> tuple[str, str]:
     return revision, address[1] + address[2] if address else "unknown"
 
 
-def _failure(engine: Engine, error: CommandError, log: Path) -> BuildError | MachineError:
+def _failure(engine: Engine, error: CommandError, log: Path) -> BuildError | HostError:
     said = "\n".join(error.tail)
     if re.search(r"no space left on device", said, re.IGNORECASE):
-        return MachineError(
+        return HostError(
             f"no disk is left for the image in the storage of {engine.name}",
             why=str(error),
             hint=f"make room: {engine.name} rmi --prune\nnothing half-built is tagged",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from reconnect.kit.command import CommandError
-from reconnect.kit.errors import MachineError
+from reconnect.kit.errors import HostError
 
 NAMESPACE = re.compile(
     r"user ?namespace|newuidmap|newgidmap|subuid|subgid|unshare|CLONE_NEW|cannot clone|rlimit|cgroup|crun|runc"
@@ -30,7 +30,7 @@ WAYS_OUT = {
 }
 
 
-def diagnose(engine: str, error: CommandError) -> MachineError:
+def diagnose(engine: str, error: CommandError) -> HostError:
     """What a failed command of an engine lacked: a namespace, a usable storage, its daemon, or something else."""
     said = "\n".join(error.tail) or error.ending
     last = next((line for line in reversed(error.tail) if re.search("error|cannot|denied", line, re.IGNORECASE)), said)
@@ -43,14 +43,14 @@ def diagnose(engine: str, error: CommandError) -> MachineError:
         "storage": "its storage can't be used",
         "engine": "it failed",
     }
-    return MachineError(f"{engine} can't work here: {lacks[kind]}", why=str(error), hint=WAYS_OUT[kind])
+    return HostError(f"{engine} can't work here: {lacks[kind]}", why=str(error), hint=WAYS_OUT[kind])
 
 
-def none_works(obstacles: Sequence[MachineError]) -> MachineError:
+def none_works(obstacles: Sequence[HostError]) -> HostError:
     """One error for what stands in the way of each engine."""
     if len(obstacles) == 1:
         return obstacles[0]
-    return MachineError(
+    return HostError(
         "none of the installed engines can work here",
         why="\n".join(f"{error.what}\n{error.why}" for error in obstacles),
         hint="\nor ".join(dict.fromkeys(error.hint for error in obstacles)),

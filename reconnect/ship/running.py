@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reconnect.kit import command
 from reconnect.kit.command import CommandError, Completed
-from reconnect.kit.errors import MachineError
+from reconnect.kit.errors import HostError
 from reconnect.ship.engines import Container, Engine
 from reconnect.ship.obstacles import diagnose
 
@@ -25,7 +25,7 @@ def run(
 
     :param timeout: seconds for all of it.
     :returns: the exit code of what ran inside, whichever it is, and its output.
-    :raises MachineError: the engine could not make the container.
+    :raises HostError: the engine could not make the container.
     :raises CommandError: no end in time.
     """
     name = f"reconnect-{os.getpid()}"
@@ -41,11 +41,11 @@ def run(
         command.run(engine.end(name), env=engine.environment, log=log, timeout=120, check=False)
 
 
-def obstacle(engine: Engine, image: str, log: Path) -> MachineError | None:
+def obstacle(engine: Engine, image: str, log: Path) -> HostError | None:
     """Why an engine can't run a container here, seen by running one that does nothing; None where it can."""
     try:
         ended = run(engine, Container(image, ["true"]), log=log, timeout=120)
-    except MachineError as error:
+    except HostError as error:
         return error
     except CommandError as error:
         return diagnose(engine.name, error)

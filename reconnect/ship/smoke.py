@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reconnect.kit.command import CommandError, describe_exit
 from reconnect.kit.console import step
-from reconnect.kit.errors import MachineError, ReconnectError, VerdictError
+from reconnect.kit.errors import HostError, ReconnectError, VerdictError
 from reconnect.project.workspace import Workspace
 from reconnect.ship import context, engines, machine, running
 from reconnect.ship.engines import Container, Engine
@@ -110,7 +110,7 @@ def _inside(image: Image, volumes: _Volumes, words: list[str], log: Path, second
                 image.engine, container, log=log, timeout=seconds, on_line=lambda line: print(f"    {line}")
             )
         except CommandError as error:
-            raise MachineError(f"{' '.join(words)} in the image did not end", why=str(error)) from error
+            raise HostError(f"{' '.join(words)} in the image did not end", why=str(error)) from error
         if ended.returncode:
             raise _error(ended.returncode)(
                 f"'{' '.join(words)}' in the image ended with {describe_exit(ended.returncode)}",

@@ -20,7 +20,7 @@ from debian.debian_support import Version
 
 from reconnect.kit import command
 from reconnect.kit.command import CommandError
-from reconnect.kit.errors import MachineError, SourceError
+from reconnect.kit.errors import HostError, SourceError
 from reconnect.kit.lock import exclusive
 from reconnect.project.workspace import Workspace
 
@@ -143,7 +143,7 @@ class Apt:
             command.run(argv, cwd=cwd, timeout=900, log=self.state / "apt.log")
         except CommandError as error:
             if "No such file" in error.ending:
-                raise MachineError(
+                raise HostError(
                     f"{argv[0]} is not on this machine", hint="Debian's sources need a Debian or Ubuntu host"
                 ) from error
             raise SourceError(

@@ -16,7 +16,7 @@ import git as gitpython
 from reconnect.kit import command
 from reconnect.kit.command import CommandError
 from reconnect.kit.console import step
-from reconnect.kit.errors import MachineError, SourceError
+from reconnect.kit.errors import HostError, SourceError
 from reconnect.toolchain.fetching import Fetched
 from reconnect.toolchain.gitrepo import DATE, HERMETIC, IDENTITY, git, open_repository
 from reconnect.toolchain.origins.git import Pin, check_deep
@@ -107,7 +107,7 @@ def _from_debian(fetched: Fetched, tree: Path) -> str:
             command.run(["dpkg-source", "--extract", dsc, unpacked], timeout=600)
         except CommandError as error:
             if "No such file" in error.ending:
-                raise MachineError("dpkg-source is missing", hint="apt-get install dpkg-dev") from error
+                raise HostError("dpkg-source is missing", hint="apt-get install dpkg-dev") from error
             raise
         # quilt's own copies of the files that Debian's patches changed
         shutil.rmtree(unpacked / ".pc", ignore_errors=True)

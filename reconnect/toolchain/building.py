@@ -21,7 +21,7 @@ from reconnect.toolchain.applying import Applied
 from reconnect.toolchain.base import import_base
 from reconnect.toolchain.fetching import Fetched, fetch
 from reconnect.toolchain.gitrepo import clear_locks
-from reconnect.toolchain.recipes import Place
+from reconnect.toolchain.recipes import BuildPaths
 from reconnect.toolchain.series import Series
 from reconnect.toolchain.series import read as read_series
 from reconnect.toolchain.workbench import ORDINARY, Flavour, Workbench, source_tree
@@ -128,7 +128,7 @@ def _variant(workspace: Workspace, patched: Patched, variant: str, flavour: Flav
     return built
 
 
-def publish(component: Component, place: Place, prefix: Path) -> None:
+def publish(component: Component, place: BuildPaths, prefix: Path) -> None:
     """Bring a staged install to its folder, in place of what is there.
 
     :raises BuildError: a product of stacks.toml is not in it.

@@ -23,7 +23,7 @@ from reconnect.project.config import ANYWHERE, Component
 from reconnect.project.workspace import Workspace
 from reconnect.toolchain import applying
 from reconnect.toolchain.keeper import kept
-from reconnect.toolchain.recipes import Argv, Place, Recipe, find
+from reconnect.toolchain.recipes import Argv, BuildPaths, Recipe, find
 from reconnect.toolchain.series import PATCHED
 
 COMPILE_SECONDS = 5400.0
@@ -68,7 +68,7 @@ def sanitized(component: Component) -> Flavour:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class MatrixCase:
     """A command that was allowed to fail: what it printed, how it ended (empty: well), and whether its time was up."""
 
     output: str
@@ -105,7 +105,7 @@ class Workbench:
         self.name = variant + flavour.suffix
         self.build = dataclasses.replace(component.build, configure=(*component.build.configure, *flavour.configure))
         self.recipe: Recipe = find(component.build.recipe)
-        self.place = Place(
+        self.place = BuildPaths(
             source=source_tree(workspace, component),
             objects=work / f"objects{flavour.suffix}",
             # All variants share their objects, and so their configured prefix: a baseline that isn't relocatable can
@@ -179,7 +179,7 @@ class Workbench:
         seconds: float,
         environment: Iterable[str] = (),
         cwd: Path | None = None,
-    ) -> Attempt:
+    ) -> MatrixCase:
         """Run a command that may well fail and leave processes behind: tests. Nothing of it outlives the call.
 
         :param seconds: until it is ended.
@@ -197,8 +197,8 @@ class Workbench:
                 on_line=self.progress("test"),
             )
         except CommandError as error:
-            return Attempt(error.output, error.ending, error.out_of_time)
-        return Attempt(done.output, command.describe_exit(done.returncode) if done.returncode else "", False)
+            return MatrixCase(error.output, error.ending, error.out_of_time)
+        return MatrixCase(done.output, command.describe_exit(done.returncode) if done.returncode else "", False)
 
     def progress(self, what: str) -> Callable[[str], None]:
         """Show that something begins, and with each line how far it is."""

@@ -15,7 +15,7 @@ import pytest
 from reconnect.jobs import main as mainjob
 from reconnect.lab.binaries import Binaries, Libvirt, Qemu
 from reconnect.lab.guest.image import Guest
-from reconnect.lab.matrix.lane import ORDINARY, Shape
+from reconnect.lab.matrix.testbed import ORDINARY, Shape
 from reconnect.lab.scenario import Options
 from reconnect.lab.schemes import SCHEMES
 from reconnect.project import config, settings
@@ -24,7 +24,7 @@ from reconnect.project.workspace import ROOT, Workspace
 from reconnect.toolchain import building
 from reconnect.toolchain.fetching import reachable
 from reconnect.toolchain.series import PATCHED
-from tests.reconnect.bench import Bench
+from tests.reconnect.testbed import ScriptedTestbed
 
 STACK = "debian-12"
 """The stack that any machine with a Debian 12 mirror can build."""
@@ -93,17 +93,19 @@ def reference(request: pytest.FixtureRequest, workspace: Workspace, configuratio
 
 
 @pytest.fixture
-def benches(reference: Binaries, guest: Guest, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
-    """Makes benches, each with a stub of its own."""
+def testbeds(reference: Binaries, guest: Guest, tmp_path: Path) -> Iterator[Callable[..., ScriptedTestbed]]:
+    """Makes testbeds, each with a stub of its own."""
     with ExitStack() as stack:
 
         def make(
-            kind: type[Bench] = Bench,
+            kind: type[ScriptedTestbed] = ScriptedTestbed,
             shape: Shape = ORDINARY,
             qemu: Qemu = reference.patched,
             scheme: str = "default",
-        ) -> Bench:
-            folder = tmp_path / f"bench-{len(list(tmp_path.iterdir())) + 1}"
-            return cast("Bench", stack.enter_context(kind(SCHEMES[scheme], qemu, guest, folder, Options(), shape)))
+        ) -> ScriptedTestbed:
+            folder = tmp_path / f"testbed-{len(list(tmp_path.iterdir())) + 1}"
+            return cast(
+                "ScriptedTestbed", stack.enter_context(kind(SCHEMES[scheme], qemu, guest, folder, Options(), shape))
+            )
 
         yield make

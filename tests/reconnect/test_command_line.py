@@ -16,11 +16,11 @@ import pytest
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.binaries import Binaries, Qemu
-from reconnect.lab.matrix.lane import Shape
-from reconnect.lab.qemu.qmp import Refused
+from reconnect.lab.matrix.testbed import Shape
+from reconnect.lab.qemu.qmp import CommandRefused
 from reconnect.lab.stub.protocol import ANSWERED, Request, name_of
 from reconnect.lab.stub.script import Script
-from tests.reconnect.bench import SECONDS, Bench
+from tests.reconnect.testbed import SECONDS, ScriptedTestbed
 
 ATTEMPTS_SECONDS = 3.5
 """QEMU tries to connect each second: time for three attempts after the first."""
@@ -80,36 +80,36 @@ def _two_attempts(control: socket.socket, connection: socket.socket) -> None:
     connection.close()
 
 
-def _vhost_user_clients(bench: Bench) -> list[str]:
+def _vhost_user_clients(testbed: ScriptedTestbed) -> list[str]:
     """The net clients of vhost-user netdevs: one a queue pair."""
-    text = str(bench.ask("human-monitor-command", command_line="info network"))
+    text = str(testbed.ask("human-monitor-command", command_line="info network"))
     return [line.strip() for line in text.splitlines() if "type=vhost-user" in line]
 
 
-def _need_chardev(bench: Bench, **options: object) -> None:
+def _need_chardev(testbed: ScriptedTestbed, **options: object) -> None:
     """Add the vhost-user chardev unless it is there: QEMU 7.2 deletes it with the netdev that could not be made."""
-    if "vhost" not in [chardev["label"] for chardev in bench.ask("query-chardev")]:
-        bench.add_chardev(**options)
+    if "vhost" not in [chardev["label"] for chardev in testbed.ask("query-chardev")]:
+        testbed.add_chardev(**options)
 
 
-def test_a_reconnect_time_of_zero_is_none(benches: Callable[..., Bench]) -> None:
+def test_a_reconnect_time_of_zero_is_none(testbeds: Callable[..., ScriptedTestbed]) -> None:
     """Steps: reconnect=0 for the vhost-user chardev; its backend hangs up; another chardev connects twice meanwhile.
 
     Verify: no connection after the first, the guest's link is down, QEMU lives.
     """
-    bench = benches()
-    bench.chardev = ("reconnect=0",)
-    path = bench.runtime / "control.sock"
-    bench.more = tuple(_serial("control", path, "reconnect=1"))
+    testbed = testbeds()
+    testbed.chardev = ("reconnect=0",)
+    path = testbed.runtime / "control.sock"
+    testbed.more = tuple(_serial("control", path, "reconnect=1"))
     with _listening(path) as control:
-        bench.boot()
+        testbed.boot()
         connection = control.accept()[0]
-        mark = bench.load(Script(hang_up=True))
-        bench.until(lambda: bench.vm.record.link_up is False, "the guest's link to be down")
+        mark = testbed.load(Script(hang_up=True))
+        testbed.until(lambda: testbed.vm.record.link_up is False, "the guest's link to be down")
         _two_attempts(control, connection)
-    assert bench.ask("query-status")["status"] == "running"
-    assert not bench.backend.events.of("connected", mark)
-    assert bench.vm.record.link_up is False
+    assert testbed.ask("query-status")["status"] == "running"
+    assert not testbed.backend.events.of("connected", mark)
+    assert testbed.vm.record.link_up is False
 
 
 def test_a_reconnect_time_that_would_not_be_kept(reference: Binaries, short_tmp: Path) -> None:
@@ -124,31 +124,31 @@ def test_a_reconnect_time_that_would_not_be_kept(reference: Binaries, short_tmp:
 
 
 @pytest.mark.parametrize("scheme", ["default", "explicit"])
-def test_qemu_starts_before_its_backend(benches: Callable[..., Bench], scheme: str) -> None:
+def test_qemu_starts_before_its_backend(testbeds: Callable[..., ScriptedTestbed], scheme: str) -> None:
     """Steps: start QEMU without a backend; start that after a few attempts; then take it away once more.
 
     Verify: QEMU waits, and says so in one line an outage; each time the guest has its network afterwards.
     """
-    bench = benches(scheme=scheme)
-    bench.kill_backend()
+    testbed = testbeds(scheme=scheme)
+    testbed.kill_backend()
 
     def wait_and_start() -> None:
-        bench.waiter.sleep(Deadline(ATTEMPTS_SECONDS))
-        (line,) = bench.said()
+        testbed.waiter.sleep(Deadline(ATTEMPTS_SECONDS))
+        (line,) = testbed.said()
         assert UNABLE in line
         assert "trying again every 1 s" in line
-        bench.revive_backend()
+        testbed.revive_backend()
 
-    deadline = Deadline(bench.options.boot)
-    bench.power_on(deadline, wait_and_start)
-    bench.steady(deadline)
-    assert len(bench.said()) == 1
-    bench.kill_backend()
-    bench.until(lambda: bench.vm.record.link_up is False, "the guest's link to be down")
-    bench.waiter.sleep(Deadline(ATTEMPTS_SECONDS))
-    bench.revive_backend()
-    bench.steady()
-    assert len([line for line in bench.said() if UNABLE in line]) == 2
+    deadline = Deadline(testbed.options.boot)
+    testbed.power_on(deadline, wait_and_start)
+    testbed.steady(deadline)
+    assert len(testbed.said()) == 1
+    testbed.kill_backend()
+    testbed.until(lambda: testbed.vm.record.link_up is False, "the guest's link to be down")
+    testbed.waiter.sleep(Deadline(ATTEMPTS_SECONDS))
+    testbed.revive_backend()
+    testbed.steady()
+    assert len([line for line in testbed.said() if UNABLE in line]) == 2
 
 
 def test_another_chardev_needs_its_peer_at_start(reference: Binaries, short_tmp: Path) -> None:
@@ -165,119 +165,122 @@ def test_another_chardev_needs_its_peer_at_start(reference: Binaries, short_tmp:
     assert refusal.endswith("No such file or directory")
 
 
-def test_another_chardev_does_not_connect_again(benches: Callable[..., Bench]) -> None:
+def test_another_chardev_does_not_connect_again(testbeds: Callable[..., ScriptedTestbed]) -> None:
     """Steps: the peer of a serial port hangs up; another chardev, told to reconnect, is connected twice meanwhile.
 
     Verify: the serial port's chardev stays disconnected.
     """
-    bench = benches(shape=PAUSED)
-    paths = bench.runtime / "other.sock", bench.runtime / "control.sock"
-    bench.more = (*_serial("other", paths[0]), *_serial("control", paths[1], "reconnect=1"))
+    testbed = testbeds(shape=PAUSED)
+    paths = testbed.runtime / "other.sock", testbed.runtime / "control.sock"
+    testbed.more = (*_serial("other", paths[0]), *_serial("control", paths[1], "reconnect=1"))
     with _listening(paths[0]) as other, _listening(paths[1]) as control:
-        bench.power_on(Deadline(bench.options.boot))
+        testbed.power_on(Deadline(testbed.options.boot))
         connection = control.accept()[0]
         other.accept()[0].close()
         _two_attempts(control, connection)
         other.setblocking(False)
         with pytest.raises(BlockingIOError):
             other.accept()
-    (name,) = (chardev["filename"] for chardev in bench.ask("query-chardev") if chardev["label"] == "other")
+    (name,) = (chardev["filename"] for chardev in testbed.ask("query-chardev") if chardev["label"] == "other")
     assert name.startswith("disconnected:")
 
 
-def test_a_chardev_that_is_in_use(benches: Callable[..., Bench]) -> None:
+def test_a_chardev_that_is_in_use(testbeds: Callable[..., ScriptedTestbed]) -> None:
     """Steps: netdev_add with the chardev of another netdev, and with that of a serial port.
 
     Verify: an error that says so, and the guest's network goes on.
     """
-    bench = benches()
-    bench.boot()
-    (client,) = _vhost_user_clients(bench)
+    testbed = testbeds()
+    testbed.boot()
+    (client,) = _vhost_user_clients(testbed)
     for chardev in ("vhost", "probe"):
-        with pytest.raises(Refused, match="in use"):
-            bench.ask("netdev_add", type="vhost-user", id="second", chardev=chardev)
-    bench.steady()
-    assert _vhost_user_clients(bench) == [client]
+        with pytest.raises(CommandRefused, match="in use"):
+            testbed.ask("netdev_add", type="vhost-user", id="second", chardev=chardev)
+    testbed.steady()
+    assert _vhost_user_clients(testbed) == [client]
 
 
 @pytest.mark.parametrize(
     ("queues", "why"), [(4, "did not get through the handshake"), (0, "number of queues must be in range")]
 )
-def test_netdev_add_with_a_wrong_number_of_queues(benches: Callable[..., Bench], queues: int, why: str) -> None:
+def test_netdev_add_with_a_wrong_number_of_queues(
+    testbeds: Callable[..., ScriptedTestbed], queues: int, why: str
+) -> None:
     """Steps: netdev_add with more queues than the backend has, or none; the same with two.
 
     Verify: an error that says so; then one netdev, and the backend has had its handshake.
     """
-    bench = benches(shape=PLUGGED)
-    bench.power_on(Deadline(bench.options.boot))
+    testbed = testbeds(shape=PLUGGED)
+    testbed.power_on(Deadline(testbed.options.boot))
     for _ in range(2):
-        _need_chardev(bench)
-        with pytest.raises(Refused, match=why):
-            bench.ask("netdev_add", type="vhost-user", id="net", chardev="vhost", queues=queues)
-    assert _vhost_user_clients(bench) == []
-    _need_chardev(bench)
-    bench.ask("netdev_add", type="vhost-user", id="net", chardev="vhost", queues=2)
-    assert len(_vhost_user_clients(bench)) == 2
-    assert bench.backend.events.of("connected")
+        _need_chardev(testbed)
+        with pytest.raises(CommandRefused, match=why):
+            testbed.ask("netdev_add", type="vhost-user", id="net", chardev="vhost", queues=queues)
+    assert _vhost_user_clients(testbed) == []
+    _need_chardev(testbed)
+    testbed.ask("netdev_add", type="vhost-user", id="net", chardev="vhost", queues=2)
+    assert len(_vhost_user_clients(testbed)) == 2
+    assert testbed.backend.events.of("connected")
 
 
-def test_failed_handshakes_leave_no_memory_behind(benches: Callable[..., Bench]) -> None:
+def test_failed_handshakes_leave_no_memory_behind(testbeds: Callable[..., ScriptedTestbed]) -> None:
     """Steps: many times netdev_add with more queues than the backend has, each of which is a handshake that fails.
 
     Verify: once its heap has its size, an attempt costs QEMU less than the vhost state of a queue: about 300 bytes.
     """
-    bench = benches(shape=Shape(paused=True, card=False))
-    bench.power_on(Deadline(bench.options.boot))
+    testbed = testbeds(shape=Shape(paused=True, card=False))
+    testbed.power_on(Deadline(testbed.options.boot))
     held = []
     for attempts in (WARM_UP, HANDSHAKES):
         for _ in range(attempts):
-            _need_chardev(bench)
-            with pytest.raises(Refused, match="did not get through the handshake"):
-                bench.ask("netdev_add", type="vhost-user", id="net", chardev="vhost", queues=4)
-        held.append(bench.held.anonymous_kib)
-    bench.until(
-        lambda: len(bench.backend.events.of("connected")) == WARM_UP + HANDSHAKES, "the backend to tell of each attempt"
+            _need_chardev(testbed)
+            with pytest.raises(CommandRefused, match="did not get through the handshake"):
+                testbed.ask("netdev_add", type="vhost-user", id="net", chardev="vhost", queues=4)
+        held.append(testbed.usage.anonymous_kib)
+    testbed.until(
+        lambda: len(testbed.backend.events.of("connected")) == WARM_UP + HANDSHAKES,
+        "the backend to tell of each attempt",
     )
     assert (held[1] - held[0]) * 1024 / HANDSHAKES < 150
 
 
-def test_netdev_add_without_a_backend(benches: Callable[..., Bench]) -> None:
+def test_netdev_add_without_a_backend(testbeds: Callable[..., ScriptedTestbed]) -> None:
     """Steps: chardev-add with reconnect, as libvirt does, and netdev_add, while there is no backend; then start it and
     add the netdev again, and a card.
 
     Verify: the error says why, and at once: the monitor answers; then one netdev, and the guest has its network.
     """
-    bench = benches(shape=PLUGGED)
-    bench.power_on(Deadline(bench.options.boot))
-    bench.waiter.wait(lambda: bench.vm.agent.ready, Deadline(bench.options.boot), "the guest to boot")
-    bench.kill_backend()
+    testbed = testbeds(shape=PLUGGED)
+    testbed.power_on(Deadline(testbed.options.boot))
+    testbed.waiter.wait(lambda: testbed.vm.agent.ready, Deadline(testbed.options.boot), "the guest to boot")
+    testbed.kill_backend()
     for _ in range(2):
-        _need_chardev(bench, reconnect=1)
-        with pytest.raises(Refused, match="No such file or directory"):
-            bench.ask("netdev_add", type="vhost-user", id="net", chardev="vhost")
-    assert _vhost_user_clients(bench) == []
-    bench.revive_backend()
-    _need_chardev(bench, reconnect=1)
-    bench.ask("netdev_add", type="vhost-user", id="net", chardev="vhost")
-    assert len(_vhost_user_clients(bench)) == 1
-    bench.ask("device_add", driver="virtio-net-pci", id="card", netdev="net", romfile="")
-    bench.order("network", deadline=Deadline(GUEST_SECONDS))
-    bench.steady()
+        _need_chardev(testbed, reconnect=1)
+        with pytest.raises(CommandRefused, match="No such file or directory"):
+            testbed.ask("netdev_add", type="vhost-user", id="net", chardev="vhost")
+    assert _vhost_user_clients(testbed) == []
+    testbed.revive_backend()
+    _need_chardev(testbed, reconnect=1)
+    testbed.ask("netdev_add", type="vhost-user", id="net", chardev="vhost")
+    assert len(_vhost_user_clients(testbed)) == 1
+    testbed.ask("device_add", driver="virtio-net-pci", id="card", netdev="net", romfile="")
+    testbed.order("network", deadline=Deadline(GUEST_SECONDS))
+    testbed.steady()
 
 
-def test_a_backend_whose_answers_come_byte_by_byte(benches: Callable[..., Bench]) -> None:
+def test_a_backend_whose_answers_come_byte_by_byte(testbeds: Callable[..., ScriptedTestbed]) -> None:
     """Steps: boot with a backend whose answers come in single bytes; restart it.
 
     Verify: each time the first handshake is good.
     """
-    bench = benches()
-    bench.load(DRIPPING)
-    greeted = partial(bench.backend.events.of, "message", name="SET_OWNER")
-    deadline = Deadline(bench.options.boot)
-    bench.power_on(deadline, lambda: bench.until(greeted, "the backend to be greeted"))
-    bench.steady(deadline)
-    mark = bench.load(replace(DRIPPING, hang_up=True))
-    bench.steady()
-    assert len(bench.backend.events.of("connected", mark)) == 1
-    assert len(bench.backend.events.of("connected")) == 2
-    assert not bench.backend.broken_rules()
+    testbed = testbeds()
+    testbed.load(DRIPPING)
+    greeted = partial(testbed.backend.events.of, "message", name="SET_OWNER")
+    deadline = Deadline(testbed.options.boot)
+    testbed.power_on(deadline, lambda: testbed.until(greeted, "the backend to be greeted"))
+    testbed.steady(deadline)
+    mark = testbed.load(replace(DRIPPING, hang_up=True))
+    testbed.steady()
+    assert len(testbed.backend.events.of("connected", mark)) == 1
+    assert len(testbed.backend.events.of("connected")) == 2
+    assert not testbed.backend.broken_rules()

@@ -10,30 +10,30 @@ import pytest
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.stub.script import Script
-from tests.reconnect.bench import Bench
+from tests.reconnect.testbed import ScriptedTestbed
 
 ATTEMPTS = 4
 
 
-def _vhost_user(bench: Bench) -> list[tuple[str, dict[str, str]]]:
-    bench.ask("query-status")
-    events = [(event["event"], event["data"]) for event in bench.vm.events()]
+def _vhost_user(testbed: ScriptedTestbed) -> list[tuple[str, dict[str, str]]]:
+    testbed.ask("query-status")
+    events = [(event["event"], event["data"]) for event in testbed.vm.events()]
     return [(name, data) for name, data in events if name.startswith("NETDEV_VHOST_USER")]
 
 
-def test_the_monitor_is_told_when_the_backend_comes_and_goes(benches: Callable[..., Bench]) -> None:
+def test_the_monitor_is_told_when_the_backend_comes_and_goes(testbeds: Callable[..., ScriptedTestbed]) -> None:
     """Steps: lose the backend; look; let it come back; look.
 
     Verify: one event each, with the netdev's id; attempts in between that come to nothing are not told of.
     """
-    bench = benches()
-    bench.boot()
-    bench.vm.events()
-    bench.lose_backend()
-    assert _vhost_user(bench) == [("NETDEV_VHOST_USER_DISCONNECTED", {"netdev-id": "net"})]
-    bench.load(Script())
-    bench.steady()
-    assert _vhost_user(bench) == [("NETDEV_VHOST_USER_CONNECTED", {"netdev-id": "net", "chardev-id": "vhost"})]
+    testbed = testbeds()
+    testbed.boot()
+    testbed.vm.events()
+    testbed.lose_backend()
+    assert _vhost_user(testbed) == [("NETDEV_VHOST_USER_DISCONNECTED", {"netdev-id": "net"})]
+    testbed.load(Script())
+    testbed.steady()
+    assert _vhost_user(testbed) == [("NETDEV_VHOST_USER_CONNECTED", {"netdev-id": "net", "chardev-id": "vhost"})]
 
 
 @pytest.mark.parametrize(
@@ -43,63 +43,65 @@ def test_the_monitor_is_told_when_the_backend_comes_and_goes(benches: Callable[.
         ("GET_QUEUE_NUM:answer=0@any", "you are asking more queues than supported: 0"),
     ],
 )
-def test_a_backend_that_fails_is_no_connection(benches: Callable[..., Bench], rule: str, told: str) -> None:
+def test_a_backend_that_fails_is_no_connection(testbeds: Callable[..., ScriptedTestbed], rule: str, told: str) -> None:
     """Steps: a backend comes back that fails again and again; then a good one.
 
     Verify: the monitor hears of the good one only, and QEMU's log tells once of the others, and why.
     """
-    bench = benches()
-    bench.boot()
-    bench.lose_backend()
-    bench.load(Script())
-    bench.steady()
-    _vhost_user(bench)
-    mark = bench.load(replace(Script.parse(rule), hang_up=True))
-    bench.until(lambda: len(bench.backend.events.of("fired", mark)) >= 2, "two attempts")
-    said = bench.said()
-    bench.until(lambda: len(bench.backend.events.of("fired", mark)) >= 4, "four attempts")
-    assert [name for name, _ in _vhost_user(bench)] == ["NETDEV_VHOST_USER_DISCONNECTED"]
-    assert bench.said() == said
+    testbed = testbeds()
+    testbed.boot()
+    testbed.lose_backend()
+    testbed.load(Script())
+    testbed.steady()
+    _vhost_user(testbed)
+    mark = testbed.load(replace(Script.parse(rule), hang_up=True))
+    testbed.until(lambda: len(testbed.backend.events.of("triggered", mark)) >= 2, "two attempts")
+    said = testbed.said()
+    testbed.until(lambda: len(testbed.backend.events.of("triggered", mark)) >= 4, "four attempts")
+    assert [name for name, _ in _vhost_user(testbed)] == ["NETDEV_VHOST_USER_DISCONNECTED"]
+    assert testbed.said() == said
     assert len([line for line in said if line.endswith(told)]) == 1
-    bench.load(Script())
-    bench.steady()
-    assert [name for name, _ in _vhost_user(bench)] == ["NETDEV_VHOST_USER_CONNECTED"]
+    testbed.load(Script())
+    testbed.steady()
+    assert [name for name, _ in _vhost_user(testbed)] == ["NETDEV_VHOST_USER_CONNECTED"]
 
 
 @pytest.mark.parametrize("rule", ["SET_MEM_TABLE:nack@any", "GET_QUEUE_NUM:answer=0@any"])
-def test_a_backend_that_fails_again_and_again_is_told_of_once(benches: Callable[..., Bench], rule: str) -> None:
+def test_a_backend_that_fails_again_and_again_is_told_of_once(
+    testbeds: Callable[..., ScriptedTestbed], rule: str
+) -> None:
     """Steps: a backend comes back that fails again and again; a good one; then the bad one again.
 
     Verify: QEMU's log tells of the first failure, of none of those after it, and after a success of the next first.
     """
-    bench = benches()
-    bench.boot()
+    testbed = testbeds()
+    testbed.boot()
     told = []
     for _ in range(2):
-        before = len(bench.said())
-        mark = bench.load(replace(Script.parse(rule), hang_up=True))
+        before = len(testbed.said())
+        mark = testbed.load(replace(Script.parse(rule), hang_up=True))
 
         def attempts(count: int, mark: int = mark) -> None:
-            fired = bench.backend.events
-            bench.until(lambda: len(fired.of("fired", mark)) >= count, f"{count} attempts")
-            bench.ask("query-status")
+            fired = testbed.backend.events
+            testbed.until(lambda: len(fired.of("triggered", mark)) >= count, f"{count} attempts")
+            testbed.ask("query-status")
 
         # The attempt after the one that is told of has begun: that one is over.
         attempts(2)
-        said = bench.said()
+        said = testbed.said()
         attempts(ATTEMPTS)
-        assert bench.said() == said
+        assert testbed.said() == said
         told.append(len(said) - before)
-        bench.load(Script())
-        bench.steady()
+        testbed.load(Script())
+        testbed.steady()
     assert all(told)
 
 
-def test_a_stock_qemu_has_no_such_events(reference: Binaries, benches: Callable[..., Bench]) -> None:
+def test_a_stock_qemu_has_no_such_events(reference: Binaries, testbeds: Callable[..., ScriptedTestbed]) -> None:
     """Verify: the list of its events tells this QEMU from one without the series: libvirt relies on it."""
     names = []
     for qemu, scheme in ((reference.patched, "default"), (reference.baseline, "baseline")):
-        bench = benches(qemu=qemu, scheme=scheme)
-        bench.power_on(Deadline(bench.options.boot))
-        names.append(bench.event_names())
+        testbed = testbeds(qemu=qemu, scheme=scheme)
+        testbed.power_on(Deadline(testbed.options.boot))
+        names.append(testbed.event_names())
     assert names[0] - names[1] == {"NETDEV_VHOST_USER_CONNECTED", "NETDEV_VHOST_USER_DISCONNECTED"}

@@ -16,7 +16,7 @@ from reconnect.jobs import main as mainjob
 from reconnect.kit.deadline import Deadline
 from reconnect.kit.errors import SourceError
 from reconnect.lab.binaries import Binaries
-from reconnect.lab.libvirt.daemon import Libvirtd, Settings
+from reconnect.lab.libvirt.daemon import Libvirtd, LibvirtdSettings
 from reconnect.lab.process.rundir import runtime_dir
 from reconnect.lab.process.waiter import Waiter
 from reconnect.project.config import Config
@@ -26,7 +26,7 @@ from reconnect.toolchain.series import PATCHED
 from tests.reconnect.corpus import semantics
 from tests.reconnect.corpus.answers import Answer, Asker
 from tests.reconnect.corpus.interfaces import Element, every_reconnect, interfaces, vhostuser
-from tests.reconnect.corpus.semantics import Refused
+from tests.reconnect.corpus.semantics import CommandRefused
 
 MADE_UP = 300
 """Interfaces from hypothesis, beside the table of all values of both attributes."""
@@ -55,7 +55,7 @@ def ask(
             pytest.skip(f"{name} can't be had here: {str(error).splitlines()[0]}")
         folder = tmp_path_factory.mktemp(name)
         libvirt = mainjob.libvirt(workspace, component, built)
-        asked = Settings(emulator=binaries.patched.binary)
+        asked = LibvirtdSettings(emulator=binaries.patched.binary)
         with (
             runtime_dir() as runtime,
             Libvirtd(libvirt, runtime, folder, Waiter(), Deadline(DAEMON_SECONDS), asked) as libvirtd,
@@ -108,7 +108,7 @@ def _answers(ask: Ask, name: str, corpus: list[Element]) -> list[Answer]:
 def test_the_corpus_is_large_and_of_all_kinds(corpus: list[Element]) -> None:
     assert len(corpus) >= 500
     vhost = [semantics.printed(interface) for interface in corpus if interface.get("type") == "vhostuser"]
-    refused = [answer for answer in vhost if isinstance(answer, Refused)]
+    refused = [answer for answer in vhost if isinstance(answer, CommandRefused)]
     assert len(refused) > 100
     assert len(vhost) - len(refused) > 100
     assert {fault for answer in refused for fault in answer.faults} >= {"enabled", "timeout", "server", "mode", "path"}
@@ -121,7 +121,7 @@ def test_libvirt_9_does_as_the_documentation_says(corpus: list[Element], later: 
         if interface.get("type") != "vhostuser":
             continue
         expected = semantics.printed(interface)
-        if isinstance(expected, Refused):
+        if isinstance(expected, CommandRefused):
             right = any(fault in answer.error for fault in expected.faults)
         else:
             right = not answer.error and [s.sorted for s in answer.stored.all("source")] == [expected.sorted]

@@ -18,12 +18,12 @@ import psutil
 import pytest
 
 from reconnect.kit.deadline import Deadline
-from reconnect.kit.errors import MachineError
+from reconnect.kit.errors import HostError
 from reconnect.lab import schemes
 from reconnect.lab.binaries import Binaries, Libvirt
 from reconnect.lab.cells import Cell
 from reconnect.lab.guest.image import Guest
-from reconnect.lab.libvirt.daemon import Libvirtd, Settings
+from reconnect.lab.libvirt.daemon import Libvirtd, LibvirtdSettings
 from reconnect.lab.process.failure import CellError
 from reconnect.lab.process.rundir import runtime_dir
 from reconnect.lab.process.waiter import Waiter
@@ -66,7 +66,7 @@ def _nothing_left(tmp_path: Path, short_tmp: Path, libvirt: Libvirt) -> Iterator
 def started(libvirt: Libvirt, folder: Path, **qemu_conf: int | str) -> Iterator[Libvirtd]:
     with (
         runtime_dir() as runtime,
-        Libvirtd(libvirt, runtime, folder, Waiter(), Deadline(SECONDS), Settings(qemu_conf)) as daemon,
+        Libvirtd(libvirt, runtime, folder, Waiter(), Deadline(SECONDS), LibvirtdSettings(qemu_conf)) as daemon,
     ):
         yield daemon
 
@@ -314,7 +314,7 @@ def test_two_runs_of_roots_take_turns(libvirt: Libvirt, tmp_path: Path, monkeypa
     first, second = tmp_path / "1", tmp_path / "2"
     first.mkdir()
     second.mkdir()
-    refused = pytest.raises(MachineError, match="another run of this checkout")
+    refused = pytest.raises(HostError, match="another run of this checkout")
     with started(libvirt, first), refused, started(libvirt, second):
         pass
     with started(libvirt, second) as daemon:

@@ -9,12 +9,12 @@ from functools import partial
 from types import MappingProxyType
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.matrix.lane import Shape
-from reconnect.lab.qemu.memory import memory_folder
-from reconnect.lab.qemu.qmp import Refused
+from reconnect.lab.matrix.testbed import Shape
+from reconnect.lab.qemu.memory_backend import memory_folder
+from reconnect.lab.qemu.qmp import CommandRefused
 from reconnect.lab.stub.protocol import FEATURES, Feature, has
 from reconnect.lab.stub.script import Script
-from tests.reconnect.bench import SECONDS, Bench
+from tests.reconnect.testbed import SECONDS, ScriptedTestbed
 
 ATTEMPTS = 4
 GUEST_SECONDS = 60.0
@@ -26,8 +26,8 @@ PAIRS = 32
 which a message takes about 800, and a pair takes eleven messages."""
 
 
-class ManyPairs(Bench):
-    """A bench with :data:`PAIRS` queue pairs, all of which QEMU starts, though the guest uses one."""
+class ManyPairs(ScriptedTestbed):
+    """A testbed with :data:`PAIRS` queue pairs, all of which QEMU starts, though the guest uses one."""
 
     pairs = PAIRS
     exchange = MappingProxyType(
@@ -38,130 +38,130 @@ class ManyPairs(Bench):
     )
 
 
-def test_a_first_backend_that_can_not_enable_rings(benches: Callable[..., Bench]) -> None:
+def test_a_first_backend_that_can_not_enable_rings(testbeds: Callable[..., ScriptedTestbed]) -> None:
     """Steps: the guest boots with a backend without PROTOCOL_FEATURES, which is restarted a few times; then a good one.
 
     Verify: neither QEMU can work with the first kind, and a failed start leaves nothing behind: no descriptor, and no
     ring at a wrong place when the good one brings the network.
     """
-    bench = benches()
+    testbed = testbeds()
     bad = Script.parse(f"GET_FEATURES#any:answer={FEATURES & ~(1 << Feature.PROTOCOL_FEATURES):#x}@any", hang_up=True)
-    bench.load(bad)
-    bench.power_on(Deadline(bench.options.boot))
-    bench.waiter.wait(lambda: bench.vm.agent.ready, Deadline(bench.options.boot), "the guest to boot")
+    testbed.load(bad)
+    testbed.power_on(Deadline(testbed.options.boot))
+    testbed.waiter.wait(lambda: testbed.vm.agent.ready, Deadline(testbed.options.boot), "the guest to boot")
     held = []
     for _ in range(ATTEMPTS):
-        mark = bench.load(bad)
-        bench.until(partial(_given_up, bench, mark), "an attempt")
+        mark = testbed.load(bad)
+        testbed.until(partial(_given_up, testbed, mark), "an attempt")
         # It is over when the monitor answers.
-        bench.ask("query-status")
-        held.append(bench.held.fds)
-    bench.load(Script(hang_up=True))
-    bench.steady()
+        testbed.ask("query-status")
+        held.append(testbed.usage.fds)
+    testbed.load(Script(hang_up=True))
+    testbed.steady()
     assert held == [held[0]] * ATTEMPTS
-    assert not bench.backend.broken_rules()
+    assert not testbed.backend.broken_rules()
 
 
-def _given_up(bench: Bench, mark: int) -> bool:
+def _given_up(testbed: ScriptedTestbed, mark: int) -> bool:
     """Whether QEMU has come to the end of the rings' start, or has hung up."""
-    events = bench.backend.events
+    events = testbed.backend.events
     return bool(events.of("message", mark, name="SET_VRING_KICK", n=2) or events.of("closed", mark, by="front-end"))
 
 
-def test_the_queues_of_a_backend_that_is_slow_to_read(benches: Callable[..., Bench]) -> None:
+def test_the_queues_of_a_backend_that_is_slow_to_read(testbeds: Callable[..., ScriptedTestbed]) -> None:
     """Steps: a backend comes back that takes a rest in the middle of the start of many queues.
 
     Verify: QEMU can't write for a while, and no message loses its descriptors for that.
     """
-    bench = benches(ManyPairs)
-    bench.boot()
-    mark = bench.load(Script.parse("SET_VRING_NUM#2:delay=2000", hang_up=True))
+    testbed = testbeds(ManyPairs)
+    testbed.boot()
+    mark = testbed.load(Script.parse("SET_VRING_NUM#2:delay=2000", hang_up=True))
 
     def started() -> bool:
-        return len({event["ring"] for event in bench.backend.events.of("ring", mark)}) == 2 * PAIRS
+        return len({event["ring"] for event in testbed.backend.events.of("ring", mark)}) == 2 * PAIRS
 
-    bench.until(started, "all rings to be started")
-    assert bench.backend.events.of("fired", mark)
-    assert not bench.backend.broken_rules(mark)
-    bench.steady()
+    testbed.until(started, "all rings to be started")
+    assert testbed.backend.events.of("triggered", mark)
+    assert not testbed.backend.broken_rules(mark)
+    testbed.steady()
 
 
-def test_a_backend_fails_the_handshake_of_the_second_pair(benches: Callable[..., Bench]) -> None:
+def test_a_backend_fails_the_handshake_of_the_second_pair(testbeds: Callable[..., ScriptedTestbed]) -> None:
     """Steps: lose the backend; one comes back that fails on each connection, and halfway; plug the card, take its link
     up and, where QEMU can, announce it; then a good backend.
 
     Verify: QEMU lives, and the guest has what the first backend offered.
     """
-    bench = benches(shape=Shape(card=False))
-    bench.power_on(Deadline(bench.options.boot))
-    bench.waiter.wait(lambda: bench.vm.agent.ready, Deadline(bench.options.boot), "the guest to boot")
-    bench.add_chardev()
-    bench.ask("netdev_add", type="vhost-user", id="net", chardev="vhost", queues=2)
-    mark = bench.load(Script.parse("GET_PROTOCOL_FEATURES#2:after-read@any", hang_up=True))
-    bench.until(lambda: len(bench.backend.events.of("closed", mark)) >= 2, "a failed handshake")
-    bench.ask("device_add", driver="virtio-net-pci", id="card", netdev="net", romfile="", mq=True, vectors=6)
-    bench.ask("set_link", name="net", up=True)
-    commands = {command["name"] for command in bench.ask("query-commands")}
+    testbed = testbeds(shape=Shape(card=False))
+    testbed.power_on(Deadline(testbed.options.boot))
+    testbed.waiter.wait(lambda: testbed.vm.agent.ready, Deadline(testbed.options.boot), "the guest to boot")
+    testbed.add_chardev()
+    testbed.ask("netdev_add", type="vhost-user", id="net", chardev="vhost", queues=2)
+    mark = testbed.load(Script.parse("GET_PROTOCOL_FEATURES#2:after-read@any", hang_up=True))
+    testbed.until(lambda: len(testbed.backend.events.of("closed", mark)) >= 2, "a failed handshake")
+    testbed.ask("device_add", driver="virtio-net-pci", id="card", netdev="net", romfile="", mq=True, vectors=6)
+    testbed.ask("set_link", name="net", up=True)
+    commands = {command["name"] for command in testbed.ask("query-commands")}
     if "announce-self" in commands:
-        bench.ask("announce-self", initial=50, max=50, rounds=1, step=0)
-    bench.ask("query-status")
-    bench.load(Script())
-    bench.order("network", deadline=Deadline(GUEST_SECONDS))
-    bench.steady()
-    accepted = int(bench.order("features", deadline=Deadline(SECONDS))[::-1], 2)
+        testbed.ask("announce-self", initial=50, max=50, rounds=1, step=0)
+    testbed.ask("query-status")
+    testbed.load(Script())
+    testbed.order("network", deadline=Deadline(GUEST_SECONDS))
+    testbed.steady()
+    accepted = int(testbed.order("features", deadline=Deadline(SECONDS))[::-1], 2)
     assert [bit.name for bit in (Feature.VERSION_1, Feature.NET_MQ) if not has(accepted, bit)] == []
-    assert not bench.backend.broken_rules()
+    assert not testbed.backend.broken_rules()
 
 
-def test_the_backend_dies_as_its_netdev_is_deleted(benches: Callable[..., Bench]) -> None:
+def test_the_backend_dies_as_its_netdev_is_deleted(testbeds: Callable[..., ScriptedTestbed]) -> None:
     """Steps: netdev_del while the card is there; the backend dies at the message that stops its rings.
 
     Verify: QEMU lives. What is left to do for the lost connection is not done to a netdev that is no more.
     """
-    bench = benches()
-    bench.boot()
-    mark = bench.load(Script.parse("GET_VRING_BASE:before-read@0"))
-    bench.ask("netdev_del", id="net")
-    bench.until(lambda: bench.backend.events.of("fired", mark), "the backend to say that it died")
+    testbed = testbeds()
+    testbed.boot()
+    mark = testbed.load(Script.parse("GET_VRING_BASE:before-read@0"))
+    testbed.ask("netdev_del", id="net")
+    testbed.until(lambda: testbed.backend.events.of("triggered", mark), "the backend to say that it died")
     for _ in range(ATTEMPTS):
-        assert bench.ask("query-status")["status"] == "running"
+        assert testbed.ask("query-status")["status"] == "running"
 
 
-def test_the_user_takes_the_link_up_while_the_backend_is_away(benches: Callable[..., Bench]) -> None:
+def test_the_user_takes_the_link_up_while_the_backend_is_away(testbeds: Callable[..., ScriptedTestbed]) -> None:
     """Verify: QEMU lives, and the backend's return brings the network back."""
-    bench = benches()
-    bench.boot()
-    bench.lose_backend()
-    bench.ask("set_link", name="net", up=True)
-    bench.ask("query-status")
-    bench.load(Script())
-    bench.steady()
+    testbed = testbeds()
+    testbed.boot()
+    testbed.lose_backend()
+    testbed.ask("set_link", name="net", up=True)
+    testbed.ask("query-status")
+    testbed.load(Script())
+    testbed.steady()
 
 
-def test_memory_for_more_than_the_table_holds(benches: Callable[..., Bench]) -> None:
+def test_memory_for_more_than_the_table_holds(testbeds: Callable[..., ScriptedTestbed]) -> None:
     """Steps: plug in pieces of memory while the backend is away, more than it can be told of; let it come back.
 
     Verify: QEMU lives. One that knows the backend's limit (7.2) refuses the piece that is too many, and the network
     comes back; the other says what is wrong, once.
     """
-    bench = benches()
-    bench.exchange = {"256": "256M,slots=16,maxmem=4G"}
-    bench.boot()
-    bench.lose_backend()
+    testbed = testbeds()
+    testbed.exchange = {"256": "256M,slots=16,maxmem=4G"}
+    testbed.boot()
+    testbed.lose_backend()
     folder = str(memory_folder(64))
     refused = []
     for number in range(TABLE):
-        bench.add_object("memory-backend-file", f"m{number}", {"size": 8 << 20, "mem-path": folder, "share": True})
+        testbed.add_object("memory-backend-file", f"m{number}", {"size": 8 << 20, "mem-path": folder, "share": True})
         try:
-            bench.ask("device_add", driver="pc-dimm", id=f"d{number}", memdev=f"m{number}")
-        except Refused as refusal:
+            testbed.ask("device_add", driver="pc-dimm", id=f"d{number}", memdev=f"m{number}")
+        except CommandRefused as refusal:
             refused.append(str(refusal))
-    mark = bench.load(Script())
+    mark = testbed.load(Script())
     if not refused:
-        bench.until(lambda: len(bench.backend.events.of("connected", mark)) >= 3, "three attempts")
-        bench.ask("query-status")
-        assert len([line for line in bench.said() if "the guest's memory has more than 8 parts" in line]) == 1
+        testbed.until(lambda: len(testbed.backend.events.of("connected", mark)) >= 3, "three attempts")
+        testbed.ask("query-status")
+        assert len([line for line in testbed.said() if "the guest's memory has more than 8 parts" in line]) == 1
     else:
         assert 0 < len(refused) < TABLE
         assert all("no free memory slots left" in why for why in refused)
-        bench.steady()
+        testbed.steady()

@@ -1,4 +1,4 @@
-"""Real QEMUs against the scripted peer: the ordinary cells, and a few entries of the matrix, good and bad."""
+"""Real QEMUs against the scripted peer: the ordinary cells, and a few cases of the matrix, good and bad."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from reconnect.kit.deadline import Deadline
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.cells import Cell, select
 from reconnect.lab.guest.image import Guest
-from reconnect.lab.matrix.lane import Lane, Shape
 from reconnect.lab.matrix.runner import run_matrix
+from reconnect.lab.matrix.testbed import Shape, Testbed
 from reconnect.lab.process.failure import CellError
 from reconnect.lab.scenario import Options, run_cell
 from reconnect.lab.schemes import SCHEMES
@@ -52,9 +52,9 @@ def test_the_stub_is_a_switch_like_any_other(binaries: Binaries, guest: Guest, t
 
 
 def test_one_guest_serves_many_cuts(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
-    """Steps: a rehearsal and cuts at moments of a running guest.
+    """Steps: a rehearsal and cuts at phases of a running guest.
 
-    Verify: all pass on one QEMU for each moment; a cut costs one connection more than a rehearsal.
+    Verify: all pass on one QEMU for each phase; a cut costs one connection more than a rehearsal.
     """
     words = "rehearse@reconnect,cut:SET_MEM_TABLE:half-reply@reconnect,rehearse@set-link,cut:GET_VRING_BASE:*@set-link"
     results = _matrix(words, binaries, guest, tmp_path)
@@ -73,16 +73,16 @@ def test_a_qemu_that_starts_or_quits_is_cut_too(binaries: Binaries, guest: Guest
 
 
 def test_where_qemu_listens(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
-    """Verify: the same entries with the stub as the client."""
+    """Verify: the same cases with the stub as the client."""
     words = "rehearse@reconnect,cut:GET_QUEUE_NUM:before-read@reconnect,many:6@reconnect"
     _all_pass(_matrix(words, binaries, guest, tmp_path, "server"))
 
 
 def test_a_message_that_is_not_sent_is_no_pass(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
-    """Verify: skipped with the reason; the next entry has the same guest."""
+    """Verify: skipped with the reason; the next case has the same guest."""
     results = _matrix("cut:SEND_RARP:after-read@set-link,rehearse@set-link", binaries, guest, tmp_path)
     first, second = results.values()
-    assert (first.verdict, first.why) == ("skip", "QEMU does not send SEND_RARP (1) at this moment")
+    assert (first.verdict, first.why) == ("skip", "QEMU does not send SEND_RARP (1) at this phase")
     assert second.verdict == "pass"
     assert len(list(tmp_path.glob("matrix-*"))) == 1
 
@@ -120,13 +120,13 @@ def test_a_machine_that_stands_still_is_found(binaries: Binaries, guest: Guest, 
     cell = Cell("explicit", "stub", "wedge")
     good = run_cell(cell, binaries, guest, tmp_path / "good", Options())
     assert (good.verdict, good.why, good.connections) == ("pass", "", 1)
-    assert good.silence_ms is not None
-    assert good.silence_ms < 1000
+    assert good.tx_gap_ms is not None
+    assert good.tx_gap_ms < 1000
     wrong = replace(binaries, patched=binaries.baseline)
     bad = run_cell(cell, wrong, guest, tmp_path / "bad", Options())
     assert bad.verdict == "fail"
     assert bad.why.startswith("the machine stood still while its backend kept silent: ")
-    assert min(bad.silence_ms or 0, bad.monitor_ms or 0) > 4000
+    assert min(bad.tx_gap_ms or 0, bad.monitor_ms or 0) > 4000
 
 
 def test_a_backend_that_hangs_is_sent_one_question(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_the_guest_does_its_part(binaries: Binaries, guest: Guest, tmp_path: Pat
 
 
 def test_what_the_series_mends_is_seen_without_it(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
-    """Steps: entries on a QEMU without our patches, whose chardev is told to reconnect.
+    """Steps: cases on a QEMU without our patches, whose chardev is told to reconnect.
 
     Verify: each fails, and says why: features of a driver that is gone (REFERENCE B5), an abort() where the log
     starts, a migration that nobody was told not to make, a hot-plugged port that stays dead.
@@ -197,10 +197,10 @@ def test_what_the_series_mends_is_seen_without_it(binaries: Binaries, guest: Gue
 
 def test_an_order_that_the_guest_cannot_carry_out(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
     """Verify: an error that names the order, where the agent does not know it and where it fails."""
-    with Lane(SCHEMES["default"], binaries.patched, guest, tmp_path, Options(), Shape()) as lane:
-        lane.power_on(Deadline(120))
-        lane.wait_steady(3, Deadline(120), "probes to be answered", CellError)
+    with Testbed(SCHEMES["default"], binaries.patched, guest, tmp_path, Options(), Shape()) as testbed:
+        testbed.power_on(Deadline(120))
+        testbed.wait_steady(3, Deadline(120), "probes to be answered", CellError)
         with pytest.raises(CellError, match=r"carry out: dance \(exit code 127\)"):
-            lane.order("dance", deadline=Deadline(10))
+            testbed.order("dance", deadline=Deadline(10))
         with pytest.raises(CellError, match=r"carry out: network \(exit code 2\)"):
-            lane.order("network", deadline=Deadline(10))
+            testbed.order("network", deadline=Deadline(10))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.kit.errors import ConfigError, MachineError, SourceError
+from reconnect.kit.errors import ConfigError, HostError, SourceError
 from reconnect.project.workspace import ROOT
 from reconnect.ship import base, machine
 from reconnect.ship.engines import Buildah
-from reconnect.ship.machine import MachineApt
+from reconnect.ship.host_apt import HostApt
 from tests.ship.conftest import Machine
 
 DOCKERFILE = ROOT / "docker/Dockerfile"
@@ -24,7 +24,7 @@ MANIFEST_UNKNOWN = "echo 'Error: reading manifest latest in r.invalid/debian: ma
 
 
 @pytest.fixture
-def apt(tmp_path: Path) -> MachineApt:
+def apt(tmp_path: Path) -> HostApt:
     etc = tmp_path / "etc"
     (etc / "sources.list.d").mkdir(parents=True)
     (etc / "sources.list").write_text("deb http://mirror.invalid/debian bookworm main\n")
@@ -53,14 +53,14 @@ def test_a_base_without_digest_is_refused(tmp_path: Path) -> None:
 
 
 def test_where_a_registry_is_reached_its_image_is_taken(
-    machine: Machine, buildah: Callable[[str], None], apt: MachineApt, tmp_path: Path
+    machine: Machine, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path
 ) -> None:
     buildah("")
     assert base.provide(Buildah(), "", DOCKERFILE, apt, tmp_path).reference == base.pinned(DOCKERFILE)
 
 
 def test_where_none_is_reached_mmdebstrap_makes_it_once(
-    machine: Machine, buildah: Callable[[str], None], apt: MachineApt, tmp_path: Path
+    machine: Machine, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path
 ) -> None:
     buildah(pulling(UNREACHED))
     mmdebstrap(machine)
@@ -72,7 +72,7 @@ def test_where_none_is_reached_mmdebstrap_makes_it_once(
 
 
 def test_another_image_than_the_digest_names_is_never_replaced(
-    machine: Machine, buildah: Callable[[str], None], apt: MachineApt, tmp_path: Path
+    machine: Machine, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path
 ) -> None:
     mmdebstrap(machine)
     for script in (WRONG_DIGEST, MANIFEST_UNKNOWN):
@@ -84,7 +84,7 @@ def test_another_image_than_the_digest_names_is_never_replaced(
 
 
 def test_a_base_that_is_named_is_never_replaced(
-    machine: Machine, buildah: Callable[[str], None], apt: MachineApt, tmp_path: Path
+    machine: Machine, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path
 ) -> None:
     buildah(pulling(UNREACHED))
     mmdebstrap(machine)
@@ -93,10 +93,10 @@ def test_a_base_that_is_named_is_never_replaced(
 
 
 def test_without_mmdebstrap_its_package_is_named(
-    machine: Machine, buildah: Callable[[str], None], apt: MachineApt, tmp_path: Path
+    machine: Machine, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path
 ) -> None:
     buildah(pulling(UNREACHED))
-    with pytest.raises(MachineError) as caught:
+    with pytest.raises(HostError) as caught:
         base.provide(Buildah(), "", DOCKERFILE, apt, tmp_path / "work")
     assert "apt-get install mmdebstrap" in caught.value.hint
 
@@ -104,15 +104,15 @@ def test_without_mmdebstrap_its_package_is_named(
 @pytest.mark.parametrize(
     ("script", "error", "what"),
     [
-        ("echo 'E: unshare failed: Operation not permitted'; exit 1", MachineError, "user namespace"),
-        ("echo 'tar: base.tar: No space left on device'; exit 1", MachineError, "no disk"),
+        ("echo 'E: unshare failed: Operation not permitted'; exit 1", HostError, "user namespace"),
+        ("echo 'tar: base.tar: No space left on device'; exit 1", HostError, "no disk"),
         ("echo 'E: Failed to fetch http://mirror.invalid'; exit 1", SourceError, "could not make the base image"),
     ],
 )
 def test_a_failed_bootstrap_leaves_no_archive(
     machine: Machine,
     buildah: Callable[[str], None],
-    apt: MachineApt,
+    apt: HostApt,
     tmp_path: Path,
     script: str,
     error: type[Exception],

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.kit.errors import ConfigError, MachineError
+from reconnect.kit.errors import ConfigError, HostError
 from reconnect.ship import engines
-from reconnect.ship.engines import Build, Buildah, Container, Docker, Podman
+from reconnect.ship.engines import Buildah, Container, Docker, ImageBuild, Podman
 from tests.ship.conftest import Machine
 
 DAEMON = "echo 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock.'; exit 1"
@@ -19,7 +19,7 @@ RLIMIT = "echo 'Error: crun: setrlimit `RLIMIT_NOFILE`: Operation not permitted:
 
 
 def test_without_any_engine_the_packages_are_named(machine: Machine) -> None:
-    with pytest.raises(MachineError) as caught:
+    with pytest.raises(HostError) as caught:
         engines.present()
     assert caught.value.exit_code == 6
     for package in ("podman", "buildah", "docker.io"):
@@ -28,7 +28,7 @@ def test_without_any_engine_the_packages_are_named(machine: Machine) -> None:
 
 def test_an_engine_that_is_named_is_never_replaced(machine: Machine, buildah: Callable[[], None]) -> None:
     buildah()
-    with pytest.raises(MachineError, match="podman is not on this machine") as caught:
+    with pytest.raises(HostError, match="podman is not on this machine") as caught:
         engines.present("podman")
     assert "buildah" not in caught.value.hint
 
@@ -61,7 +61,7 @@ def test_what_is_lacking_is_said_with_the_way_out(
     machine: Machine, name: str, script: str, lacks: str, way_out: str
 ) -> None:
     machine.engine(name, script)
-    with pytest.raises(MachineError) as caught:
+    with pytest.raises(HostError) as caught:
         engines.present(name)
     assert caught.value.what.startswith(f"{name} can't work here: {lacks}")
     assert way_out in caught.value.hint
@@ -71,7 +71,7 @@ def test_what_is_lacking_is_said_with_the_way_out(
 def test_all_obstacles_are_said_where_none_works(machine: Machine) -> None:
     machine.engine("podman", SUBUID)
     machine.engine("docker", DAEMON)
-    with pytest.raises(MachineError) as caught:
+    with pytest.raises(HostError) as caught:
         engines.present()
     assert "newuidmap" in caught.value.why
     assert "docker.sock" in caught.value.why
@@ -79,7 +79,7 @@ def test_all_obstacles_are_said_where_none_works(machine: Machine) -> None:
 
 def test_no_build_tags_anything(machine: Machine, buildah: Callable[[], None]) -> None:
     buildah()
-    build = Build(
+    build = ImageBuild(
         Path("/c"), Path("/c/Dockerfile"), args={"A": "b c"}, secrets={"s": Path("/c/s")}, target="run", no_cache=True
     )
     for engine in (Buildah(), Docker()):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.kit.errors import BuildError, MachineError, SourceError, VerdictError
+from reconnect.kit.errors import BuildError, HostError, SourceError, VerdictError
 from reconnect.project import config
 from reconnect.project.config import Config
 from reconnect.project.workspace import ROOT, Workspace
@@ -78,7 +78,7 @@ def test_a_failed_step_is_named_and_nothing_is_tagged(
 
 def test_a_full_disk_is_said_to_be_one(machine: Machine, buildah: Install, workspace: Workspace, facts: Config) -> None:
     buildah(building("echo 'Error: writing blob: write /x: no space left on device'; exit 125"))
-    with pytest.raises(MachineError, match="no disk is left"):
+    with pytest.raises(HostError, match="no disk is left"):
         image.build(workspace, facts, Request())
     assert not tags(machine)
 
@@ -88,7 +88,7 @@ def test_too_little_disk_is_said_before_the_build(
 ) -> None:
     buildah("")
     monkeypatch.setattr(image, "DISK_MIB", {"": 10**9})
-    with pytest.raises(MachineError, match=r"needs 1000000000 MiB of disk in .*store"):
+    with pytest.raises(HostError, match=r"needs 1000000000 MiB of disk in .*store"):
         image.build(workspace, facts, Request())
     assert not [call for call in machine.calls if call.startswith("buildah build")]
 
@@ -124,7 +124,7 @@ def test_an_engine_that_runs_nothing_leaves_its_place_to_the_next(
     machine.engine("podman", f"""{info}; if [ "$1" = run ]; then echo 'Error: crun: setrlimit: denied'; exit 126; fi""")
     buildah("")
     assert image.build(workspace, facts, Request()).engine.name == "buildah"
-    with pytest.raises(MachineError, match="podman can't work here: it gets no namespace"):
+    with pytest.raises(HostError, match="podman can't work here: it gets no namespace"):
         image.build(workspace, facts, Request(engine="podman"))
 
 

@@ -17,7 +17,7 @@ from reconnect.lab.process.waiter import Waiter
 
 
 @dataclass(frozen=True)
-class Place:
+class Endpoint:
     """Where a backend works.
 
     :param socket: path of the vhost-user socket.
@@ -51,7 +51,7 @@ class Backend(abc.ABC):
 
     name: str
 
-    def __init__(self, place: Place, waiter: Waiter, pairs: int = 1) -> None:
+    def __init__(self, place: Endpoint, waiter: Waiter, pairs: int = 1) -> None:
         self.place = place
         self.waiter = waiter
         self.pairs = pairs
@@ -61,7 +61,7 @@ class Backend(abc.ABC):
     def require(cls) -> None:
         """Refuse a machine on which it can't run.
 
-        :raises MachineError: names what is missing and what to do.
+        :raises HostError: names what is missing and what to do.
         """
 
     @abc.abstractmethod
@@ -77,7 +77,7 @@ class Backend(abc.ABC):
         """Start a new incarnation without waiting; returns when its process was started."""
 
     @abc.abstractmethod
-    def inflict(self, fault: Fault, deadline: Deadline) -> float:
+    def inject(self, fault: Fault, deadline: Deadline) -> float:
         """Commit a fault and wait until the process is really gone; returns when the fault was committed."""
 
     @abc.abstractmethod

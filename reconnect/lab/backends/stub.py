@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.backends import Backend, Place
+from reconnect.lab.backends import Backend, Endpoint
 from reconnect.lab.faults import Fault
 from reconnect.lab.process.child import Child
 from reconnect.lab.process.failure import CellError, CellFailed
@@ -85,7 +85,7 @@ class Stub(Backend):
 
     name = "stub"
 
-    def __init__(self, place: Place, waiter: Waiter, pairs: int = 1, extra: tuple[str, ...] = ()) -> None:
+    def __init__(self, place: Endpoint, waiter: Waiter, pairs: int = 1, extra: tuple[str, ...] = ()) -> None:
         super().__init__(place, waiter, pairs)
         self._extra = extra
         self._incarnations: list[_Incarnation] = []
@@ -127,8 +127,8 @@ class Stub(Backend):
             self.waiter.wait(lambda: self.events.of("script", mark), deadline, "the stub to take its script")
         return mark
 
-    def inflict(self, fault: Fault, deadline: Deadline) -> float:
-        """See :meth:`Backend.inflict`."""
+    def inject(self, fault: Fault, deadline: Deadline) -> float:
+        """See :meth:`Backend.inject`."""
         now = self._now
         now.told_to_end = True
         at = now.child.send(fault.signal)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconnect.kit.deadline import Deadline
-from reconnect.kit.errors import MachineError
-from reconnect.lab.backends import Backend, Place
+from reconnect.kit.errors import HostError
+from reconnect.lab.backends import Backend, Endpoint
 from reconnect.lab.faults import Fault
 from reconnect.lab.process.child import Child
 from reconnect.lab.process.failure import CellError
@@ -94,7 +94,7 @@ class Testpmd(Backend):
     __test__ = False
     name = "testpmd"
 
-    def __init__(self, place: Place, waiter: Waiter, pairs: int = 1, extra: tuple[str, ...] = ()) -> None:
+    def __init__(self, place: Endpoint, waiter: Waiter, pairs: int = 1, extra: tuple[str, ...] = ()) -> None:
         super().__init__(place, waiter, pairs)
         self._extra = extra
         self._incarnations: list[_Incarnation] = []
@@ -103,7 +103,7 @@ class Testpmd(Backend):
     def require(cls) -> None:
         """See :meth:`Backend.require`."""
         if not shutil.which(PROGRAM):
-            raise MachineError(
+            raise HostError(
                 f"the backend testpmd needs {PROGRAM}, which is not on this machine",
                 hint="apt-get install dpdk-dev librte-meta-net librte-meta-mempool",
             )
@@ -144,8 +144,8 @@ class Testpmd(Backend):
         log.with_suffix(".cmd").write_text(f"{child.pasteable}\n", encoding="utf-8")
         return child.started
 
-    def inflict(self, fault: Fault, deadline: Deadline) -> float:
-        """See :meth:`Backend.inflict`."""
+    def inject(self, fault: Fault, deadline: Deadline) -> float:
+        """See :meth:`Backend.inject`."""
         now = self._now
         now.told_to_end = True
         at = now.child.send(fault.signal)

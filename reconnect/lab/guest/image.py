@@ -17,7 +17,7 @@ from pathlib import Path
 
 from reconnect.kit import command
 from reconnect.kit.command import CommandError
-from reconnect.kit.errors import MachineError, ReconnectError, SourceError
+from reconnect.kit.errors import HostError, ReconnectError, SourceError
 from reconnect.lab.guest.cpio import Archive
 from reconnect.lab.probe import AGENT, INIT, SOURCE
 
@@ -56,7 +56,7 @@ def build_guest(kernel_deb: Path, busybox_deb: Path, into: Path) -> Guest:
     :param kernel_deb: a ``linux-image-<version>-cloud-amd64`` package.
     :param busybox_deb: a ``busybox-static`` package.
     :param into: folder of the images; each gets one of its own in it.
-    :raises MachineError: there is no C compiler, no static C library, or no dpkg-deb.
+    :raises HostError: there is no C compiler, no static C library, or no dpkg-deb.
     :raises SourceError: a package does not hold what it should.
     """
     folder = into / _key(kernel_deb, busybox_deb)
@@ -82,13 +82,13 @@ def compile_probe(into: Path) -> Path:
     """
     compiler = shutil.which("gcc") or shutil.which("cc")
     if not compiler:
-        raise MachineError(
+        raise HostError(
             "there is no C compiler for the guest's probe", hint="apt-get install gcc libc6-dev linux-libc-dev"
         )
     try:
         command.run([compiler, "-static", "-O2", "-Wall", "-o", into, SOURCE], timeout=120)
     except CommandError as error:
-        raise MachineError(
+        raise HostError(
             "the guest's probe does not compile",
             why=str(error),
             hint="its headers and the static C library are in: apt-get install libc6-dev linux-libc-dev",
@@ -123,7 +123,7 @@ def _unpacked(deb: Path, into: Path) -> Path:
         command.run(["dpkg-deb", "-x", deb, into], timeout=300)
     except CommandError as error:
         if not shutil.which("dpkg-deb"):
-            raise MachineError("dpkg-deb is not on this machine", hint="apt-get install dpkg") from error
+            raise HostError("dpkg-deb is not on this machine", hint="apt-get install dpkg") from error
         raise SourceError(f"{deb.name} cannot be unpacked", why=str(error), hint=f"remove {deb} and fetch") from error
     return into
 

@@ -36,7 +36,7 @@ Value = int | str | Sequence[str]
 
 
 @dataclass(frozen=True)
-class Settings:
+class LibvirtdSettings:
     """What a cell asks of libvirtd besides the lab's own configuration.
 
     :param qemu: settings for qemu.conf.
@@ -52,7 +52,7 @@ class Settings:
         return "".join(f"{name} = {rendered(value)}\n" for name, value in self.qemu.items())
 
 
-NO_SETTINGS = Settings()
+NO_SETTINGS = LibvirtdSettings()
 
 
 def rendered(value: Value) -> str:
@@ -81,7 +81,7 @@ class Libvirtd:
         folder: Path,
         waiter: Waiter,
         start: Deadline,
-        settings: Settings = NO_SETTINGS,
+        settings: LibvirtdSettings = NO_SETTINGS,
     ) -> None:
         self.libvirt = libvirt
         self.log = folder / LOG
@@ -174,7 +174,7 @@ class Libvirtd:
         (self.places.config / "qemu.conf").write_text(text, encoding="utf-8")
         (self._folder / "qemu.conf").write_text(text, encoding="utf-8")
         conf = self._runtime / HOME / "libvirtd.conf"
-        own = Settings({"unix_sock_dir": str(self.places.sockets), "log_outputs": f"1:file:{self.log}"})
+        own = LibvirtdSettings({"unix_sock_dir": str(self.places.sockets), "log_outputs": f"1:file:{self.log}"})
         conf.write_text((HERE / "libvirtd.conf").read_text(encoding="utf-8") + own.text(), encoding="utf-8")
         return conf
 

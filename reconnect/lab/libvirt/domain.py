@@ -12,8 +12,8 @@ from pathlib import Path
 from string import Template
 from xml.sax.saxutils import escape
 
-from reconnect.lab.libvirt.memory import SharedMemory
 from reconnect.lab.libvirt.places import DOMAIN
+from reconnect.lab.libvirt.shared_memory import SharedMemory
 from reconnect.lab.qemu.arguments import QemuArguments, escaped
 from reconnect.lab.schemes import Scheme
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconnect.kit.deadline import Deadline
-from reconnect.kit.errors import MachineError
+from reconnect.kit.errors import HostError
 from reconnect.kit.sockets import SUN_PATH_BYTES
 from reconnect.lab.process.rundir import PREFIX
 
@@ -71,7 +71,7 @@ def driver() -> str:
 def require_short(runtime: Path, state: Path) -> None:
     """Refuse folders below which QEMU's monitor, the deepest of libvirtd's sockets, can't be bound.
 
-    :raises MachineError: names the path, its length, and what to do.
+    :raises HostError: names the path, its length, and what to do.
     """
     if driver() == SYSTEM:
         socket = state / "lib/libvirt/qemu" / MONITOR
@@ -81,7 +81,7 @@ def require_short(runtime: Path, state: Path) -> None:
         hint = "set TMPDIR to a short directory, for example TMPDIR=/tmp"
     size = len(str(socket).encode())
     if size > SUN_PATH_BYTES:
-        raise MachineError(
+        raise HostError(
             f"libvirtd's path {socket} is too long for a unix socket",
             why=f"it has {size} bytes; the kernel takes {SUN_PATH_BYTES}",
             hint=hint,
@@ -92,12 +92,12 @@ def require(state: Path) -> None:
     """Refuse a user whom libvirt does not take, and folders that it can't use.
 
     :param state: the folder that is compiled into libvirtd.
-    :raises MachineError: names what is missing and what to do.
+    :raises HostError: names what is missing and what to do.
     """
     try:
         pwd.getpwuid(os.geteuid())
     except KeyError as error:
-        raise MachineError(
+        raise HostError(
             f"libvirt can't be used by the user {os.geteuid()}: it has no entry in /etc/passwd",
             why="virsh and libvirtd look up the name of their user; a container may run with any number for one",
             hint="run as a user that has a name, or leave out what goes through libvirt: --through qemu",
@@ -111,7 +111,7 @@ def places(runtime: Path, state: Path, deadline: Deadline) -> Iterator[Places]:
 
     :param state: the folder that is compiled into libvirtd.
     :param deadline: for another libvirtd of root's in this checkout to end.
-    :raises MachineError: it did not, or the paths are too long for sockets.
+    :raises HostError: it did not, or the paths are too long for sockets.
     """
     home = runtime / HOME
     require_short(runtime, state)
@@ -140,7 +140,7 @@ def _linked(state: Path, home: Path, deadline: Deadline) -> Iterator[None]:
         # flock(2) can't be awaited together with a deadline.
         while not _locked(file.fileno()):
             if deadline.passed:
-                raise MachineError(
+                raise HostError(
                     "another run of this checkout has a libvirtd of root's",
                     why=f"it holds {lock}, and there can be one at a time: its folder is compiled into it",
                     hint="wait for the other run to end, or use another checkout, or run as an ordinary user",

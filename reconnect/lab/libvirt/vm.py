@@ -19,7 +19,7 @@ from reconnect.lab.libvirt.places import DOMAIN
 from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.process.lines import tail_of
 from reconnect.lab.process.waiter import Waiter
-from reconnect.lab.qemu.machine import Machine, peer_pid
+from reconnect.lab.qemu.virtual_machine import Machine, peer_pid
 
 DESTROY_SECONDS = 30.0
 VIRSH_SECONDS = 30.0

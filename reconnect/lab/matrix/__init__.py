@@ -1,10 +1,10 @@
-"""The matrix *message x cut x moment*: whatever message the backend dies at, QEMU survives and recovers.
+"""The matrix *message x cut x phase*: whatever message the backend dies at, QEMU survives and recovers.
 
-Each entry is a cell of its own in results.json. Its fault is written ``KIND:RULE@MOMENT``, for example
+Each case is a cell of its own in results.json. Its fault is written ``KIND:RULE@PHASE``, for example
 ``cut:SET_MEM_TABLE:after-read@reconnect``; the rule is one of the stub's (:mod:`reconnect.lab.stub.script`).
 
 =============  ======================================================================================================
-moment         what is under way when the rule is carried out
+phase         what is under way when the rule is carried out
 =============  ======================================================================================================
 ``startup``    QEMU starts and greets its backend; no guest runs
 ``boot``       a guest boots for the first time
@@ -26,19 +26,19 @@ kind           the backend
 ``gone``       refuses to work, or goes silent, and is gone a second later
 ``spin``       is no good on each connection, for a few seconds: QEMU may try again once a second
 ``hang``       goes silent with the connection open: QEMU must answer its monitor, and give up that connection; where
-               that is at the first message of a reconnect, guest and monitor must not even be held meanwhile
+               that is at the first message of a reconnect, guest and monitor must not even be usage meanwhile
 =============  ======================================================================================================
 
-``rehearse@MOMENT`` is the moment without a rule: all must be well, and QEMU must send no message that the matrix
+``rehearse@PHASE`` is the phase without a rule: all must be well, and QEMU must send no message that the matrix
 does not cut. ``away@boot`` and ``away@unload`` let the guest load its driver without its backend: what the guest
 negotiates then must count when the backend is back. ``many:N@reconnect`` restarts the backend N times: descriptors,
 threads and memory must not grow. ``fuzz:SEED@reconnect`` follows a seed through the matrix for five minutes; the same
-seed is the same walk, and ``fuzz@reconnect`` draws a new one, which is said.
+seed is the same steps, and ``fuzz@reconnect`` draws a new one, which is said.
 
-Some stories have no rule, but a word: ``plug:WORD@hot-plug`` and ``unplug:WORD@hot-plug``
-(:mod:`reconnect.lab.matrix.hotplug`), ``wedge:WORD@reconnect`` (:mod:`reconnect.lab.matrix.wedge`),
-``dead:WORD@migrate``, and ``dimm:N@memory`` (:mod:`reconnect.lab.matrix.dimm`).
+Some stories have no rule, but a variant: ``plug:VARIANT@hot-plug`` and ``unplug:VARIANT@hot-plug``
+(:mod:`reconnect.lab.matrix.hotplug`), ``wedge:VARIANT@reconnect`` (:mod:`reconnect.lab.matrix.wedge`),
+``dead:VARIANT@migrate``, and ``dimm:N@memory`` (:mod:`reconnect.lab.matrix.dimm`).
 
 ``--fault matrix`` stands for the default set; what takes long is only run by name. One booted guest serves many
-entries of its moment; after one that failed there is a new one.
+cases of its phase; after one that failed there is a new one.
 """

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.matrix.attempt import MONITOR_SECONDS, STEADY, Attempt
+from reconnect.lab.matrix.matrix_case import MONITOR_SECONDS, STEADY, MatrixCase
 from reconnect.lab.process.failure import CellError, CellFailed
-from reconnect.lab.qemu.qmp import Refused
+from reconnect.lab.qemu.qmp import CommandRefused
 from reconnect.lab.stub.script import Script
 
 MEMORY, SLOT = "extra", "dimm"
@@ -23,61 +23,61 @@ GUEST_SECONDS = 60.0
 UNMAPPED_SECONDS = 10.0
 
 
-class Dimm(Attempt):
-    """An entry of this moment."""
+class Dimm(MatrixCase):
+    """An case of this phase."""
 
     def run(self) -> None:
-        """See :meth:`Attempt.run`."""
-        lane = self.lane
+        """See :meth:`MatrixCase.run`."""
+        testbed = self.testbed
         self._before()
-        self.mark = len(lane.backend.events.all)
+        self.mark = len(testbed.backend.events.all)
         small = self._guest_memory()
         self._add_memory()
         self._monitor("device_add", {"driver": "pc-dimm", "id": SLOT, "memdev": MEMORY})
-        lane.order("memory-above", small + MIB * 1024 * 3 // 4, deadline=Deadline(GUEST_SECONDS))
+        testbed.order("memory-above", small + MIB * 1024 * 3 // 4, deadline=Deadline(GUEST_SECONDS))
         if not self._mapped():
             raise CellError("QEMU has not mapped the memory that was plugged")
-        before = lane.forget_probes()
+        before = testbed.reset_probe_record()
         ready = 0.0
-        for number in range(self.entry.count):
-            mark = lane.backend.load(Script(hang_up=True), Deadline(MONITOR_SECONDS))
-            again = partial(lane.backend.events.of, "ready", mark)
-            ready = lane.waiter.wait(again, Deadline(lane.options.recovery), f"restart {number + 1}", CellFailed)[0][
-                "t"
-            ]
+        for number in range(self.case.count):
+            mark = testbed.backend.load(Script(hang_up=True), Deadline(MONITOR_SECONDS))
+            again = partial(testbed.backend.events.of, "ready", mark)
+            ready = testbed.waiter.wait(again, Deadline(testbed.options.recovery), f"restart {number + 1}", CellFailed)[
+                0
+            ]["t"]
         self._steady()
         self._measure(before, ready)
-        self._check_connections(self.entry.count)
+        self._check_connections(self.case.count)
         self._monitor("device_del", {"id": SLOT})
-        lane.vm.event("DEVICE_DELETED", Deadline(GUEST_SECONDS), lambda data: data.get("device") == SLOT)
+        testbed.vm.event("DEVICE_DELETED", Deadline(GUEST_SECONDS), lambda data: data.get("device") == SLOT)
         self._monitor("object-del", {"id": MEMORY})
         deadline, what = Deadline(UNMAPPED_SECONDS), "QEMU to let go of the memory that was unplugged"
         # The guest's probes notify the waiter all the time.
-        lane.waiter.wait(lambda: not self._mapped(), deadline, what, CellFailed)
+        testbed.waiter.wait(lambda: not self._mapped(), deadline, what, CellFailed)
         self._steady()
         self._check_health()
         self._check_rules()
 
     def _add_memory(self) -> None:
         size = MIB * 2**20
-        facts = {"mem-path": str(self.lane.vm.arguments.memory_dir), "share": True, "size": size}
+        facts = {"mem-path": str(self.testbed.vm.arguments.memory_dir), "share": True, "size": size}
         kind = {"qom-type": "memory-backend-file", "id": MEMORY}
         try:
             self._monitor("object-add", {**kind, **facts})
-        except Refused:
+        except CommandRefused:
             # Before QEMU 5.0.
             self._monitor("object-add", {**kind, "props": facts})
 
     def _guest_memory(self) -> int:
         """KiB."""
-        said = self.lane.order("memory", deadline=Deadline(MONITOR_SECONDS))
+        said = self.testbed.order("memory", deadline=Deadline(MONITOR_SECONDS))
         return int(said.split()[1])
 
     def _mapped(self) -> bool:
         """Whether QEMU has the memory mapped: it names the file after the object, and unlinks it."""
-        maps = Path(f"/proc/{self.lane.vm.process.pid}/maps").read_text(encoding="utf-8").splitlines()
+        maps = Path(f"/proc/{self.testbed.vm.process.pid}/maps").read_text(encoding="utf-8").splitlines()
         return any("qemu_back_mem" in line and MEMORY in line for line in maps)
 
     def _steady(self) -> None:
-        lane = self.lane
-        lane.wait_steady(STEADY, Deadline(lane.options.recovery), "probes to be answered", CellFailed)
+        testbed = self.testbed
+        testbed.wait_steady(STEADY, Deadline(testbed.options.recovery), "probes to be answered", CellFailed)

@@ -1,17 +1,17 @@
-"""A seed's endless walk through the matrix: any cut of any message that the moment sends, at any moment of a guest."""
+"""A seed's endless steps through the matrix: any cut of any message that the phase sends, at any phase of a guest."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
 
-from reconnect.lab.matrix.entries import CUT, CUTS, GONE, TABLE, Entry
+from reconnect.lab.matrix.cases import CUT, CUTS, GONE, TABLE, Case
 from reconnect.lab.stub.script import CLOSING, Rule
 
 SECONDS = 300.0
 """How long one seed is followed."""
 
-MOMENTS = ("reconnect", "set-link", "stop-cont", "unload", "migrate")
+PHASES = ("reconnect", "set-link", "stop-cont", "unload", "migrate")
 TABLED = ("reconnect", "set-link", "stop-cont", "reboot")
 """At these the backend may also refuse the memory table."""
 
@@ -19,12 +19,12 @@ REBOOT_SHARE = 0.04
 """A reboot takes as long as five of the others."""
 
 
-def walk(seed: int) -> Iterator[Entry]:
-    """The entries of a seed: always the same ones. What a QEMU does not send at that moment is to be passed over."""
+def steps(seed: int) -> Iterator[Case]:
+    """The cases of a seed: always the same ones. What a QEMU does not send at that phase is to be passed over."""
     dice = random.Random(seed)
     while True:
-        moment = "reboot" if dice.random() < REBOOT_SHARE else dice.choice(MOMENTS)
-        if moment in TABLED and dice.random() < 0.1:
-            yield Entry(GONE, Rule.parse(dice.choice(TABLE)), moment)
+        phase = "reboot" if dice.random() < REBOOT_SHARE else dice.choice(PHASES)
+        if phase in TABLED and dice.random() < 0.1:
+            yield Case(GONE, Rule.parse(dice.choice(TABLE)), phase)
         else:
-            yield Entry(CUT, Rule.parse(f"{dice.choice(CUTS[moment])}:{dice.choice(CLOSING)}"), moment)
+            yield Case(CUT, Rule.parse(f"{dice.choice(CUTS[phase])}:{dice.choice(CLOSING)}"), phase)

@@ -1,9 +1,9 @@
-"""The moment ``hot-plug``: a guest that started without a card gets one through QEMU's monitor, and loses it again.
+"""The phase ``hot-plug``: a guest that started without a card gets one through QEMU's monitor, and loses it again.
 
 That is what ``virsh attach-device`` and ``detach-device`` do: ``chardev-add``, ``netdev_add``, ``device_add``;
 ``device_del``, ``netdev_del``, ``chardev-remove``.
 
-``plug:WORD``:
+``plug:VARIANT``:
 
 ================  ===================================================================================================
 ``default``       the chardev says nothing of ``reconnect``; the backend is killed and started again: recovers
@@ -14,7 +14,7 @@ That is what ``virsh attach-device`` and ``detach-device`` do: ``chardev-add``, 
 ``orphan``        chardevs without a backend, and without a netdev, come and go
 ================  ===================================================================================================
 
-``unplug:WORD``, after which nothing may connect to the backend any more, and the same card can be plugged again:
+``unplug:VARIANT``, after which nothing may connect to the backend any more, and the same card can be plugged again:
 
 ================  ===================================================================================================
 ``connected``     with its backend there
@@ -30,11 +30,11 @@ from __future__ import annotations
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.faults import FAULTS
-from reconnect.lab.matrix.attempt import STEADY, Attempt, NotHere
-from reconnect.lab.matrix.entries import PLUG
+from reconnect.lab.matrix.cases import PLUG
+from reconnect.lab.matrix.matrix_case import STEADY, MatrixCase, NotHere
 from reconnect.lab.process.failure import CellFailed
 from reconnect.lab.process.lines import tail_of
-from reconnect.lab.qemu.qmp import Refused
+from reconnect.lab.qemu.qmp import CommandRefused
 from reconnect.lab.stub.script import Script
 
 CHARDEV, NETDEV, CARD = "hot", "net", "card"
@@ -51,20 +51,23 @@ CLOSING = Script.parse("CONNECT:after-read@any", hang_up=True)
 SILENT = Script.parse("CONNECT:stall@any", hang_up=True)
 
 
-class HotPlug(Attempt):
-    """An entry of this moment. It leaves the guest without a card and the backend good."""
+class HotPlug(MatrixCase):
+    """An case of this phase. It leaves the guest without a card and the backend good."""
 
     def run(self) -> None:
-        """See :meth:`Attempt.run`."""
-        lane, word = self.lane, self.entry.word
-        if lane.qemu_listens and word not in ("default", "connected", "netdev-first", "queues=2"):
+        """See :meth:`MatrixCase.run`."""
+        testbed, variant = self.testbed, self.case.variant
+        if testbed.qemu_listens and variant not in ("default", "connected", "netdev-first", "queues=2"):
             raise NotHere("QEMU listens: there is nothing to reconnect, and no backend to wait for")
-        self.mark = len(lane.backend.events.all)
-        self._console, self._log = len(tail_of(lane.vm.arguments.console, 10**6)), len(tail_of(lane.vm.log, 10**6))
-        if self.entry.kind == PLUG:
-            {"absent": self._absent, "closing": self._useless, "orphan": self._orphans}.get(word, self._restart)()
+        self.mark = len(testbed.backend.events.all)
+        self._console, self._log = (
+            len(tail_of(testbed.vm.arguments.console, 10**6)),
+            len(tail_of(testbed.vm.log, 10**6)),
+        )
+        if self.case.kind == PLUG:
+            {"absent": self._absent, "closing": self._useless, "orphan": self._orphans}.get(variant, self._restart)()
         else:
-            self._unplug_while(word)
+            self._unplug_while(variant)
         self._check_health()
         self._check_rules()
 
@@ -75,9 +78,9 @@ class HotPlug(Attempt):
         self._add_card(pairs)
 
     def _add_chardev(self, name: str = CHARDEV, reconnect: int | None = None) -> None:
-        place: dict[str, object] = {"type": "unix", "data": {"path": str(self.lane.socket)}}
-        options: dict[str, object] = {"server": self.lane.qemu_listens}
-        if self.lane.qemu_listens:
+        place: dict[str, object] = {"type": "unix", "data": {"path": str(self.testbed.socket)}}
+        options: dict[str, object] = {"server": self.testbed.qemu_listens}
+        if self.testbed.qemu_listens:
             options["wait"] = False
         if reconnect is not None:
             options["reconnect"] = reconnect
@@ -91,16 +94,16 @@ class HotPlug(Attempt):
     def _add_card(self, pairs: int = 1) -> None:
         queues = {"mq": True, "vectors": 2 * pairs + 2} if pairs > 1 else {}
         self._monitor("device_add", {"driver": "virtio-net-pci", "id": CARD, "netdev": NETDEV, "romfile": "", **queues})
-        self.lane.order("network", deadline=Deadline(GUEST_SECONDS))
+        self.testbed.order("network", deadline=Deadline(GUEST_SECONDS))
         self._steady()
 
     def _unplug(self, netdev_first: bool = False) -> None:
-        lane = self.lane
-        lane.order("silence", deadline=Deadline(GUEST_SECONDS))
+        testbed = self.testbed
+        testbed.order("silence", deadline=Deadline(GUEST_SECONDS))
         if netdev_first:
             self._monitor("netdev_del", {"id": NETDEV})
         self._monitor("device_del", {"id": CARD})
-        lane.vm.event("DEVICE_DELETED", Deadline(GUEST_SECONDS), lambda data: data.get("device") == CARD)
+        testbed.vm.event("DEVICE_DELETED", Deadline(GUEST_SECONDS), lambda data: data.get("device") == CARD)
         if not netdev_first:
             self._monitor("netdev_del", {"id": NETDEV})
         self._remove_chardev()
@@ -113,20 +116,20 @@ class HotPlug(Attempt):
 
     def _restart(self) -> None:
         """The backend is killed and started again under a hot-plugged card."""
-        lane, word = self.lane, self.entry.word
-        self._plug(reconnect=None if word == "default" else int(word[-1]))
+        testbed, variant = self.testbed, self.case.variant
+        self._plug(reconnect=None if variant == "default" else int(variant[-1]))
         self._crash()
-        deadline = Deadline(lane.options.recovery)
-        lane.waiter.wait(
-            lambda: lane.vm.record.unanswered_in_a_row() >= LOST, deadline, "probes to be lost", CellFailed
+        deadline = Deadline(testbed.options.recovery)
+        testbed.waiter.wait(
+            lambda: testbed.vm.record.unanswered_in_a_row() >= LOST, deadline, "probes to be lost", CellFailed
         )
-        before = lane.forget_probes()
+        before = testbed.reset_probe_record()
         self._start()
-        if self.entry.expected == "dead":
-            lane.waiter.sleep(Deadline(DEAD_SECONDS))
-            if lane.vm.record.answered or self._connections():
+        if self.case.expected == "dead":
+            testbed.waiter.sleep(Deadline(DEAD_SECONDS))
+            if testbed.vm.record.answered or self._connections():
                 raise CellFailed("QEMU connected again though it was told not to")
-            self.probes_sent = self.probes_lost = len(lane.vm.record.sent)
+            self.probes_sent = self.probes_lost = len(testbed.vm.record.sent)
         else:
             ready = self._wait(lambda: self._ready(0.0), deadline, "the rings to run again")
             self._steady(forget=False)
@@ -136,18 +139,18 @@ class HotPlug(Attempt):
         self._unheard()
 
     def _absent(self) -> None:
-        lane = self.lane
+        testbed = self.testbed
         self._crash()
-        lane.socket.unlink()
+        testbed.socket.unlink()
         self._must_be_refused()
         self._start()
         self._succeed()
 
     def _useless(self) -> None:
-        lane = self.lane
-        self.mark = lane.backend.load(CLOSING, Deadline(GUEST_SECONDS))
+        testbed = self.testbed
+        self.mark = testbed.backend.load(CLOSING, Deadline(GUEST_SECONDS))
         self._must_be_refused()
-        self.mark = lane.backend.load(Script(), Deadline(GUEST_SECONDS))
+        self.mark = testbed.backend.load(Script(), Deadline(GUEST_SECONDS))
         self._succeed()
 
     def _must_be_refused(self) -> None:
@@ -155,7 +158,7 @@ class HotPlug(Attempt):
         try:
             self._add_chardev(reconnect=1)
             self._add_netdev()
-        except Refused:
+        except CommandRefused:
             return
         raise CellFailed("netdev_add told of no error though there was no good backend")
 
@@ -168,7 +171,7 @@ class HotPlug(Attempt):
 
     def _orphans(self) -> None:
         self._crash()
-        # An id is taken until the attempt to connect, which runs beside, has ended: each has its own.
+        # An id is taken until the matrix_case to connect, which runs beside, has ended: each has its own.
         for number in range(ORPHANS):
             name = f"{CHARDEV}-{number}"
             self._add_chardev(name, reconnect=1)
@@ -176,48 +179,48 @@ class HotPlug(Attempt):
         self._start()
         self._unheard()
 
-    def _unplug_while(self, word: str) -> None:
-        lane, pairs = self.lane, 2 if word == "queues=2" else 1
-        deadline = Deadline(GUEST_SECONDS + lane.options.recovery)
+    def _unplug_while(self, variant: str) -> None:
+        testbed, pairs = self.testbed, 2 if variant == "queues=2" else 1
+        deadline = Deadline(GUEST_SECONDS + testbed.options.recovery)
         self._plug(pairs)
-        before = lane.held.fds
-        if word == "away":
+        before = testbed.usage.fds
+        if variant == "away":
             self._crash()
             self._wait_long(deadline)
-        elif word in ("closing", "silent"):
-            self.mark = lane.backend.load(CLOSING if word == "closing" else SILENT, deadline)
+        elif variant in ("closing", "silent"):
+            self.mark = testbed.backend.load(CLOSING if variant == "closing" else SILENT, deadline)
             self._wait(self._connections, deadline, "QEMU to connect")
-        self._unplug(word == "netdev-first")
-        if word == "away":
+        self._unplug(variant == "netdev-first")
+        if variant == "away":
             self._start()
         else:
-            self.mark = lane.backend.load(Script(hang_up=True), deadline)
+            self.mark = testbed.backend.load(Script(hang_up=True), deadline)
         self._unheard()
         self._plug(pairs)
-        if lane.held.fds > before:
-            raise CellFailed(f"QEMU has {lane.held.fds} descriptors with the card plugged again, {before} before")
+        if testbed.usage.fds > before:
+            raise CellFailed(f"QEMU has {testbed.usage.fds} descriptors with the card plugged again, {before} before")
         self._unplug()
 
     def _crash(self) -> None:
-        self.lane.backend.inflict(FAULTS["crash"], Deadline(GUEST_SECONDS))
+        self.testbed.backend.inject(FAULTS["crash"], Deadline(GUEST_SECONDS))
 
     def _start(self) -> None:
         """The backend is started again, and is good."""
-        lane = self.lane
-        lane.backend.start(Deadline(GUEST_SECONDS))
+        testbed = self.testbed
+        testbed.backend.start(Deadline(GUEST_SECONDS))
         self.mark = 0
 
     def _unheard(self) -> None:
         """Nothing may be left that connects."""
-        lane = self.lane
-        made = len(lane.backend.events.of("connected"))
-        lane.waiter.sleep(Deadline(UNHEARD_SECONDS))
-        if not lane.qemu_listens and len(lane.backend.events.of("connected")) > made:
+        testbed = self.testbed
+        made = len(testbed.backend.events.of("connected"))
+        testbed.waiter.sleep(Deadline(UNHEARD_SECONDS))
+        if not testbed.qemu_listens and len(testbed.backend.events.of("connected")) > made:
             raise CellFailed("something still connects to the backend: the netdev is gone")
 
     def _steady(self, forget: bool = True) -> None:
-        lane = self.lane
+        testbed = self.testbed
         if forget:
-            lane.forget_probes()
+            testbed.reset_probe_record()
         deadline = Deadline(GUEST_SECONDS)
-        self._wait(lambda: lane.vm.record.streak >= STEADY, deadline, "probes to be answered on the card")
+        self._wait(lambda: testbed.vm.record.streak >= STEADY, deadline, "probes to be answered on the card")

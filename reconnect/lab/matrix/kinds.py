@@ -1,32 +1,32 @@
-"""Which entry is told by which module."""
+"""Which case is told by which module."""
 
 from __future__ import annotations
 
-from reconnect.lab.matrix.attempt import Attempt
+from reconnect.lab.matrix.cases import FUZZ, WEDGE, Case
 from reconnect.lab.matrix.dimm import Dimm
-from reconnect.lab.matrix.entries import FUZZ, WEDGE, Entry
+from reconnect.lab.matrix.fuzz_case import FuzzCase
 from reconnect.lab.matrix.hotplug import HotPlug
-from reconnect.lab.matrix.lane import Lane
+from reconnect.lab.matrix.matrix_case import MatrixCase
 from reconnect.lab.matrix.migrate import Migrate
 from reconnect.lab.matrix.queues import Queues
+from reconnect.lab.matrix.testbed import Testbed
 from reconnect.lab.matrix.unload import Unload
-from reconnect.lab.matrix.walk import Walk
 from reconnect.lab.matrix.wedge import Wedge
 
-ATTEMPTS: dict[str, type[Attempt]] = {
+CASES_BY_PHASE: dict[str, type[MatrixCase]] = {
     "hot-plug": HotPlug,
     "memory": Dimm,
     "migrate": Migrate,
     "queues": Queues,
     "unload": Unload,
 }
-"""By moment, where it takes more than a rule."""
+"""By phase, where it takes more than a rule."""
 
 
-def attempt_for(entry: Entry, lane: Lane) -> Attempt:
-    """An entry on a lane, not begun."""
-    if entry.kind == FUZZ:
-        return Walk(entry, lane, attempt_for)
-    if entry.kind == WEDGE:
-        return Wedge(entry, lane)
-    return ATTEMPTS.get(entry.moment, Attempt)(entry, lane)
+def matrix_case_for(case: Case, testbed: Testbed) -> MatrixCase:
+    """An case on a testbed, not begun."""
+    if case.kind == FUZZ:
+        return FuzzCase(case, testbed, matrix_case_for)
+    if case.kind == WEDGE:
+        return Wedge(case, testbed)
+    return CASES_BY_PHASE.get(case.phase, MatrixCase)(case, testbed)

@@ -1,6 +1,6 @@
-"""The moment ``migrate``: the guest is sent to a destination that takes all and forgets it, and then goes on here.
+"""The phase ``migrate``: the guest is sent to a destination that takes all and forgets it, and then goes on here.
 
-Rules cut the connection at a message of the log's start or of the stop. ``dead:WORD@migrate`` needs no rule:
+Rules cut the connection at a message of the log's start or of the stop. ``dead:VARIANT@migrate`` needs no rule:
 
 =============  ======================================================================================================
 ``crashed``    the backend dies, and ``migrate`` is asked for at once
@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.faults import FAULTS
-from reconnect.lab.matrix.attempt import MONITOR_SECONDS, STEADY, Attempt, NotSent
-from reconnect.lab.matrix.entries import DEAD
+from reconnect.lab.matrix.cases import DEAD
+from reconnect.lab.matrix.matrix_case import MONITOR_SECONDS, STEADY, MatrixCase, NotSent
 from reconnect.lab.probe.log import ProbeRecord
 from reconnect.lab.process.failure import CellFailed
-from reconnect.lab.qemu.qmp import Refused
+from reconnect.lab.qemu.qmp import CommandRefused
 
 NOWHERE = "exec:cat >/dev/null"
 COMPLETED, FAILED, CANCELLED = "completed", "failed", "cancelled"
@@ -32,18 +32,18 @@ LOST = 5
 LOOK_SECONDS = 0.05
 
 
-class Migrate(Attempt):
-    """An entry of this moment."""
+class Migrate(MatrixCase):
+    """An case of this phase."""
 
     def run(self) -> None:
-        """See :meth:`Attempt.run`."""
+        """See :meth:`MatrixCase.run`."""
         # Without it one would have to ask again and again how far it is.
         events = [{"capability": "events", "state": True}]
         self._monitor("migrate-set-capabilities", {"capabilities": events})
         self._speed(FAST)
-        if self.entry.kind == DEAD:
+        if self.case.kind == DEAD:
             self._before()
-            (self._under_way if self.entry.word == "under-way" else self._dead)()
+            (self._under_way if self.case.variant == "under-way" else self._dead)()
             self._check_health()
         else:
             self._disturb()
@@ -51,9 +51,9 @@ class Migrate(Attempt):
 
     def _act(self) -> None:
         ended, why = self._migrate()
-        rule = self.entry.rule
-        fired = self.lane.backend.events.of("fired", self.mark)
-        if rule is not None and not fired:
+        rule = self.case.rule
+        triggered = self.testbed.backend.events.of("triggered", self.mark)
+        if rule is not None and not triggered:
             self._go_on(ended)
             raise NotSent(f"QEMU does not send {rule.message} ({rule.occurrence}) in a migration")
         needed = ended
@@ -70,14 +70,14 @@ class Migrate(Attempt):
         """Migrate; returns how that ended, and the error."""
         try:
             self._monitor("migrate", {"uri": NOWHERE})
-        except Refused as refused:
+        except CommandRefused as refused:
             return FAILED, refused.what
         return self._ended()
 
     def _ended(self) -> tuple[str, str]:
         final = (COMPLETED, FAILED, CANCELLED)
         deadline = Deadline(MIGRATION_SECONDS)
-        ended = self.lane.vm.event("MIGRATION", deadline, lambda data: data.get("status") in final)
+        ended = self.testbed.vm.event("MIGRATION", deadline, lambda data: data.get("status") in final)
         told = self._monitor("query-migrate", {})
         return str(ended["status"]), str(told.get("error-desc", "")) if isinstance(told, dict) else ""
 
@@ -86,7 +86,7 @@ class Migrate(Attempt):
         deadline = Deadline(MONITOR_SECONDS)
         # QEMU tells of the end of a migration before it has come to its end, and of that not at all.
         while (status := self._status()) == "finish-migrate" and not deadline.passed:
-            self.lane.waiter.sleep(Deadline(LOOK_SECONDS))
+            self.testbed.waiter.sleep(Deadline(LOOK_SECONDS))
         if ended == COMPLETED and status == "postmigrate":
             self._monitor("cont", {})
         elif status != "running":
@@ -95,15 +95,15 @@ class Migrate(Attempt):
     def _speed(self, limit: int) -> None:
         try:
             self._monitor("migrate-set-parameters", {"max-bandwidth": limit})
-        except Refused:
+        except CommandRefused:
             # Before QEMU 2.8.
             self._monitor("migrate_set_speed", {"value": limit})
 
     def _dead(self) -> None:
-        lane = self.lane
-        deadline = Deadline(lane.options.recovery)
-        lane.backend.inflict(FAULTS["crash"], deadline)
-        if self.entry.word == "absent":
+        testbed = self.testbed
+        deadline = Deadline(testbed.options.recovery)
+        testbed.backend.inject(FAULTS["crash"], deadline)
+        if self.case.variant == "absent":
             self._wait_long(deadline)
         ended, why = self._migrate()
         self._go_on(ended)
@@ -119,13 +119,13 @@ class Migrate(Attempt):
         self._steady()
 
     def _under_way(self) -> None:
-        lane = self.lane
-        deadline = Deadline(lane.options.recovery)
-        self.mark = len(lane.backend.events.all)
+        testbed = self.testbed
+        deadline = Deadline(testbed.options.recovery)
+        self.mark = len(testbed.backend.events.all)
         self._speed(SLOW)
         self._monitor("migrate", {"uri": NOWHERE})
-        self._wait(lambda: lane.backend.events.of("reply", self.mark, name="SET_LOG_BASE"), deadline, "the log")
-        lane.backend.inflict(FAULTS["crash"], deadline)
+        self._wait(lambda: testbed.backend.events.of("reply", self.mark, name="SET_LOG_BASE"), deadline, "the log")
+        testbed.backend.inject(FAULTS["crash"], deadline)
         self._back()
         self._speed(FAST)
         ended, _ = self._ended()
@@ -134,21 +134,21 @@ class Migrate(Attempt):
 
     def _back(self) -> None:
         """The backend is started again, and the guest's network comes back."""
-        lane = self.lane
-        deadline = Deadline(lane.options.recovery)
-        lane.waiter.wait(
-            lambda: lane.vm.record.unanswered_in_a_row() >= LOST, deadline, "probes to be lost", CellFailed
+        testbed = self.testbed
+        deadline = Deadline(testbed.options.recovery)
+        testbed.waiter.wait(
+            lambda: testbed.vm.record.unanswered_in_a_row() >= LOST, deadline, "probes to be lost", CellFailed
         )
-        before = lane.forget_probes()
-        lane.backend.start(deadline)
+        before = testbed.reset_probe_record()
+        testbed.backend.start(deadline)
         self.mark = 0
         ready = self._wait(lambda: self._ready(0.0), deadline, "the rings to run again")
         self._steady()
         self._measure(before, ready)
 
     def _steady(self) -> ProbeRecord:
-        lane = self.lane
-        old = lane.forget_probes()
-        deadline = Deadline(lane.options.recovery)
-        self._wait(lambda: lane.vm.record.streak >= STEADY, deadline, "probes to be answered again")
+        testbed = self.testbed
+        old = testbed.reset_probe_record()
+        deadline = Deadline(testbed.options.recovery)
+        self._wait(lambda: testbed.vm.record.streak >= STEADY, deadline, "probes to be answered again")
         return old

@@ -1,4 +1,4 @@
-"""The moment ``queues``: QEMU greets a backend that has come back, and the guest's card has two queue pairs.
+"""The phase ``queues``: QEMU greets a backend that has come back, and the guest's card has two queue pairs.
 
 The guest has two processors, and its driver enables a pair for each. Its probe runs on the second one, so that each
 packet goes through the second pair: an answer shows that this pair works, and all four rings must be started.
@@ -6,19 +6,19 @@ packet goes through the second pair: an answer shows that this pair works, and a
 
 from __future__ import annotations
 
-from reconnect.lab.matrix.attempt import Attempt
+from reconnect.lab.matrix.matrix_case import MatrixCase
 from reconnect.lab.process.failure import CellFailed
 
 RINGS = {0, 1, 2, 3}
 
 
-class Queues(Attempt):
-    """An entry of this moment."""
+class Queues(MatrixCase):
+    """An case of this phase."""
 
     def run(self) -> None:
-        """See :meth:`Attempt.run`."""
+        """See :meth:`MatrixCase.run`."""
         self._disturb()
-        events = self.lane.backend.events
+        events = self.testbed.backend.events
         last = events.of("connected", self.mark)[-1]["connection"]
         started = {event["ring"] for event in events.of("ring", self.mark, connection=last)}
         if started != RINGS:

@@ -1,4 +1,4 @@
-"""All entries of a call, lane by lane."""
+"""All cases of a call, testbed by testbed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from reconnect.kit.deadline import Deadline
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.cells import Cell
 from reconnect.lab.guest.image import Guest
-from reconnect.lab.matrix.attempt import STEADY, Attempt
-from reconnect.lab.matrix.entries import FRESH, FUZZ, Entry
-from reconnect.lab.matrix.kinds import attempt_for
-from reconnect.lab.matrix.lane import SHAPES, Held, Lane, Shape
+from reconnect.lab.matrix.cases import FRESH, FUZZ, Case
+from reconnect.lab.matrix.kinds import matrix_case_for
+from reconnect.lab.matrix.matrix_case import STEADY, MatrixCase
+from reconnect.lab.matrix.testbed import SHAPES, ResourceUsage, Shape, Testbed
 from reconnect.lab.process.failure import CellEnded, CellError
 from reconnect.lab.process.lines import tail_of
 from reconnect.lab.scenario import FAILURE, Options
@@ -25,15 +25,15 @@ from reconnect.report.results import CellResult, QemuFigures
 def run_matrix(
     cells: Sequence[Cell], binaries: Binaries, guest: Guest, out_dir: Path, options: Options
 ) -> Iterator[CellResult]:
-    """Run entries of the matrix.
+    """Run cases of the matrix.
 
-    :param cells: their faults are names of entries.
+    :param cells: their faults are names of cases.
     :returns: the results as they come. Whoever stops asking for more leaves nothing behind.
-    :raises MachineError: nothing can be run here.
+    :raises HostError: nothing can be run here.
     """
-    for (scheme, moment), group in groupby(cells, lambda cell: (cell.scheme, Entry.parse(cell.fault).moment)):
+    for (scheme, phase), group in groupby(cells, lambda cell: (cell.scheme, Case.parse(cell.fault).phase)):
         these = list(group)
-        with console.step(f"matrix: {scheme}, {moment}, {len(these)} entries") as step:
+        with console.step(f"matrix: {scheme}, {phase}, {len(these)} cases") as step:
             good = 0
             for result in _Runner(scheme, binaries, guest, out_dir, options).run(these):
                 good += result.verdict == "pass"
@@ -44,104 +44,104 @@ def run_matrix(
 
 
 class _Runner:
-    """The entries of one scheme and moment."""
+    """The cases of one scheme and phase."""
 
     def __init__(self, scheme: str, binaries: Binaries, guest: Guest, out_dir: Path, options: Options) -> None:
         self._scheme = SCHEMES[scheme]
         self._qemu = self._scheme.qemu(binaries)
         self._guest, self._out_dir, self._options = guest, out_dir, options
-        self._lane: Lane | None = None
+        self._testbed: Testbed | None = None
 
     def run(self, cells: Sequence[Cell]) -> Iterator[CellResult]:
         try:
             for cell in cells:
-                yield self._run(cell, Entry.parse(cell.fault))
+                yield self._run(cell, Case.parse(cell.fault))
         finally:
             self._leave()
 
-    def _run(self, cell: Cell, entry: Entry) -> CellResult:
-        if entry.kind == FUZZ:
-            console.say(f"    {entry.name}: the same seed is the same walk")
-        attempt: Attempt | None = None
+    def _run(self, cell: Cell, case: Case) -> CellResult:
+        if case.kind == FUZZ:
+            console.say(f"    {case.name}: the same seed is the same steps")
+        matrix_case: MatrixCase | None = None
         before = after = None
         verdict, why = "fail", ""
         try:
-            lane = self._lane_for(entry)
-            attempt = attempt_for(entry, lane)
-            before = lane.held if entry.moment not in FRESH else None
-            attempt.run()
-            after = lane.held if entry.moment not in FRESH else None
+            testbed = self._testbed_for(case)
+            matrix_case = matrix_case_for(case, testbed)
+            before = testbed.usage if case.phase not in FRESH else None
+            matrix_case.run()
+            after = testbed.usage if case.phase not in FRESH else None
             verdict = "pass"
         except CellEnded as failure:
             verdict, why = failure.verdict, failure.what
             if verdict != "skip":
-                self._tell(cell, failure, attempt)
-        result = self._result(cell, entry, attempt, verdict, why, _figures(before, after))
-        # A lane on which something went wrong shows nothing any more; one whose QEMU has quit is of no use.
-        if verdict not in ("pass", "skip") or entry.moment in FRESH:
+                self._tell(cell, failure, matrix_case)
+        result = self._result(cell, case, matrix_case, verdict, why, _figures(before, after))
+        # A testbed on which something went wrong shows nothing any more; one whose QEMU has quit is of no use.
+        if verdict not in ("pass", "skip") or case.phase in FRESH:
             self._leave()
         return result
 
-    def _lane_for(self, entry: Entry) -> Lane:
-        if self._lane is None:
+    def _testbed_for(self, case: Case) -> Testbed:
+        if self._testbed is None:
             number = 1 + len(list(self._out_dir.glob("matrix-*")))
-            folder = self._out_dir / f"matrix-{number:02}-{self._scheme.name}-{entry.moment}"
-            shape = SHAPES.get(entry.moment, Shape())
-            lane = Lane(self._scheme, self._qemu, self._guest, folder, self._options, shape)
-            self._lane = lane.__enter__()
-            if entry.moment not in ("startup", "boot"):
+            folder = self._out_dir / f"matrix-{number:02}-{self._scheme.name}-{case.phase}"
+            shape = SHAPES.get(case.phase, Shape())
+            testbed = Testbed(self._scheme, self._qemu, self._guest, folder, self._options, shape)
+            self._testbed = testbed.__enter__()
+            if case.phase not in ("startup", "boot"):
                 deadline = Deadline(self._options.boot)
-                lane.power_on(deadline)
-                lane.waiter.wait(lambda: lane.vm.agent.ready, deadline, "the guest to boot")
+                testbed.power_on(deadline)
+                testbed.waiter.wait(lambda: testbed.vm.agent.ready, deadline, "the guest to boot")
                 if shape.card:
-                    lane.wait_steady(STEADY, deadline, "the guest's probes to be answered", CellError)
-        return self._lane
+                    testbed.wait_steady(STEADY, deadline, "the guest's probes to be answered", CellError)
+        return self._testbed
 
     def _leave(self) -> None:
-        lane, self._lane = self._lane, None
-        if lane is not None:
-            lane.__exit__(None, None, None)
+        testbed, self._testbed = self._testbed, None
+        if testbed is not None:
+            testbed.__exit__(None, None, None)
 
-    def _tell(self, cell: Cell, failure: CellEnded, attempt: Attempt | None) -> None:
+    def _tell(self, cell: Cell, failure: CellEnded, matrix_case: MatrixCase | None) -> None:
         """The folder of a cell that failed: the failure, and what QEMU and the stub said meanwhile."""
         folder = self._out_dir / cell.name
         folder.mkdir(parents=True, exist_ok=True)
         lines = [str(failure)]
-        if attempt is not None:
-            lane = attempt.lane
-            lines += ["", "events of the stub:", *map(str, lane.backend.events.all[attempt.mark :][-60:])]
-            lines += ["", "QEMU's last words:", *tail_of(lane.folder / "qemu.log", 30)]
-            lines += ["", f"all logs: {lane.folder}"]
+        if matrix_case is not None:
+            testbed = matrix_case.testbed
+            lines += ["", "events of the stub:", *map(str, testbed.backend.events.all[matrix_case.mark :][-60:])]
+            lines += ["", "QEMU's last words:", *tail_of(testbed.folder / "qemu.log", 30)]
+            lines += ["", f"all logs: {testbed.folder}"]
         (folder / FAILURE).write_text("\n".join([*lines, ""]), encoding="utf-8")
 
     def _result(
         self,
         cell: Cell,
-        entry: Entry,
-        attempt: Attempt | None,
+        case: Case,
+        matrix_case: MatrixCase | None,
         verdict: str,
         why: str,
         qemu: QemuFigures | None,
     ) -> CellResult:
         folders = [path for path in (self._out_dir / cell.name,) if path.is_dir()]
-        if attempt is not None:
-            folders.append(attempt.lane.folder)
+        if matrix_case is not None:
+            folders.append(matrix_case.testbed.folder)
         result = CellResult(
             scheme=cell.scheme,
             backend=cell.backend,
             fault=cell.fault,
             repeat=cell.repeat,
-            expected=entry.expected,
+            expected=case.expected,
             neighbour=self._options.neighbour,
             verdict=verdict,
             why=why,
             qemu=qemu,
             logs=tuple(sorted(f"{folder.name}/{path.name}" for folder in folders for path in folder.iterdir())),
         )
-        return result if attempt is None else attempt.filled(result)
+        return result if matrix_case is None else matrix_case.filled(result)
 
 
-def _figures(before: Held | None, after: Held | None) -> QemuFigures | None:
+def _figures(before: ResourceUsage | None, after: ResourceUsage | None) -> QemuFigures | None:
     if before is None or after is None:
         return None
     return QemuFigures(

@@ -1,4 +1,4 @@
-"""The moment ``unload``: the guest unloads its card's driver and loads it again.
+"""The phase ``unload``: the guest unloads its card's driver and loads it again.
 
 ``away@unload`` lets it load another one while there is no backend: its virtio transport speaks as virtio 0.9 did, so
 that it accepts other features than before (without VERSION_1). Those must reach the backend when it is back, and not
@@ -8,8 +8,8 @@ those of the time before (REFERENCE B5).
 from __future__ import annotations
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.matrix.attempt import MONITOR_SECONDS, STEADY, Attempt
-from reconnect.lab.matrix.entries import AWAY
+from reconnect.lab.matrix.cases import AWAY
+from reconnect.lab.matrix.matrix_case import MONITOR_SECONDS, STEADY, MatrixCase
 from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.stub.protocol import Feature, has
 from reconnect.lab.stub.script import Script
@@ -20,12 +20,12 @@ COMPARED = (Feature.VERSION_1, Feature.NET_MRG_RXBUF, Feature.RING_INDIRECT_DESC
 LOAD_SECONDS = 30.0
 
 
-class Unload(Attempt):
-    """An entry of this moment."""
+class Unload(MatrixCase):
+    """An case of this phase."""
 
     def run(self) -> None:
-        """See :meth:`Attempt.run`."""
-        if self.entry.kind == AWAY:
+        """See :meth:`MatrixCase.run`."""
+        if self.case.kind == AWAY:
             self._away()
         else:
             self._disturb()
@@ -33,34 +33,34 @@ class Unload(Attempt):
         self._check_rules()
 
     def _act(self) -> None:
-        self.lane.order("reload", deadline=Deadline(LOAD_SECONDS))
+        self.testbed.order("reload", deadline=Deadline(LOAD_SECONDS))
 
     def _away(self) -> None:
-        lane = self.lane
+        testbed = self.testbed
         self._before()
-        self.mark = lane.backend.load(self.entry.script, Deadline(MONITOR_SECONDS))
-        lane.order("transport", 1, deadline=Deadline(LOAD_SECONDS))
-        lane.backend.load(Script(), Deadline(MONITOR_SECONDS))
+        self.mark = testbed.backend.load(self.case.script, Deadline(MONITOR_SECONDS))
+        testbed.order("transport", 1, deadline=Deadline(LOAD_SECONDS))
+        testbed.backend.load(Script(), Deadline(MONITOR_SECONDS))
         self._steady_again()
         if has(self._check_features(), Feature.VERSION_1):
             raise CellError("the guest's driver still speaks virtio 1: there is nothing to see")
-        # The other way round, with the backend there; and the next entry finds the guest as it was.
-        lane.order("transport", 0, deadline=Deadline(LOAD_SECONDS))
+        # The other way round, with the backend there; and the next case finds the guest as it was.
+        testbed.order("transport", 0, deadline=Deadline(LOAD_SECONDS))
         self._steady_again()
         self._check_features()
         self._check_health()
 
     def _steady_again(self) -> None:
-        lane, deadline = self.lane, Deadline(self.lane.options.recovery)
+        testbed, deadline = self.testbed, Deadline(self.testbed.options.recovery)
         self._wait(lambda: self._ready(0.0), deadline, "the rings to run again")
-        lane.forget_probes()
-        self._wait(lambda: lane.vm.record.streak >= STEADY, deadline, "probes to be answered again")
+        testbed.reset_probe_record()
+        self._wait(lambda: testbed.vm.record.streak >= STEADY, deadline, "probes to be answered again")
 
     def _check_features(self) -> int:
         """The backend must have been told what the guest's driver has accepted; returns that."""
-        said = self.lane.order("features", deadline=Deadline(MONITOR_SECONDS))
+        said = self.testbed.order("features", deadline=Deadline(MONITOR_SECONDS))
         accepted = int(said[::-1], 2)
-        told = self.lane.backend.events.of("message", name="SET_FEATURES")[-1]["value"]
+        told = self.testbed.backend.events.of("message", name="SET_FEATURES")[-1]["value"]
         wrong = [bit.name for bit in COMPARED if has(accepted, bit) != has(told, bit)]
         if wrong:
             raise CellFailed(

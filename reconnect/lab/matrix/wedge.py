@@ -15,11 +15,11 @@ from __future__ import annotations
 import signal
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.matrix.attempt import ACTIONS, STEADY, Attempt, NotHere
+from reconnect.lab.matrix.matrix_case import ACTIONS, STEADY, MatrixCase, NotHere
 from reconnect.lab.matrix.unload import LOAD_SECONDS
 from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.process.stages import SocketWatch
-from reconnect.lab.qemu.qmp import Refused
+from reconnect.lab.qemu.qmp import CommandRefused
 from reconnect.lab.stub.script import Script
 
 CONNECTED = "NETDEV_VHOST_USER_CONNECTED"
@@ -27,21 +27,21 @@ QUESTION = "GET_FEATURES"
 """Also what the handshake begins with."""
 
 
-class Wedge(Attempt):
-    """An entry of this kind."""
+class Wedge(MatrixCase):
+    """An case of this kind."""
 
     def run(self) -> None:
-        """See :meth:`Attempt.run`."""
-        lane = self.lane
-        if lane.qemu_listens:
+        """See :meth:`MatrixCase.run`."""
+        testbed = self.testbed
+        if testbed.qemu_listens:
             raise NotHere("QEMU listens: it does not connect to a backend that hangs")
         self._before()
         resumed = self._while_it_hangs()
-        slow = self.entry.word == "reboot"
-        deadline = Deadline(lane.options.boot if slow else lane.options.recovery)
+        slow = self.case.variant == "reboot"
+        deadline = Deadline(testbed.options.boot if slow else testbed.options.recovery)
         ready = self._wait(lambda: self._ready(resumed), deadline, "the rings to run again")
-        before = lane.forget_probes()
-        self._wait(lambda: lane.vm.record.streak >= STEADY, deadline, "probes to be answered again")
+        before = testbed.reset_probe_record()
+        self._wait(lambda: testbed.vm.record.streak >= STEADY, deadline, "probes to be answered again")
         if not slow:
             self._measure(before, ready)
         self._check_question()
@@ -50,19 +50,21 @@ class Wedge(Attempt):
         self._check_rules()
 
     def _while_it_hangs(self) -> float:
-        """Do what the word says; returns when the backend went on."""
-        lane, backend = self.lane, self.lane.backend
-        watch = SocketWatch(lane.socket, lane.waiter)
+        """Do what the variant says; returns when the backend went on."""
+        testbed, backend = self.testbed, self.testbed.backend
+        watch = SocketWatch(testbed.socket, testbed.waiter)
         try:
-            deadline = Deadline(lane.options.recovery)
+            deadline = Deadline(testbed.options.recovery)
             self.mark = backend.load(Script(hang_up=True), deadline)
-            lane.waiter.wait(lambda: backend.events.of("closed", self.mark), deadline, "the stub to hang up")
+            testbed.waiter.wait(lambda: backend.events.of("closed", self.mark), deadline, "the stub to hang up")
             # QEMU pauses for a second before it connects again.
             backend.send(signal.SIGSTOP)
-            lane.waiter.wait(lambda: watch.connected, deadline, "QEMU to connect to a backend that hangs", CellFailed)
+            testbed.waiter.wait(
+                lambda: watch.connected, deadline, "QEMU to connect to a backend that hangs", CellFailed
+            )
             # What is older comes in with an answer.
             self._status()
-            lane.vm.events()
+            testbed.vm.events()
             self._act()
             if watch.accepted:
                 raise CellError("the backend accepted a connection before it could be stopped")
@@ -72,15 +74,15 @@ class Wedge(Attempt):
         return resumed
 
     def _act(self) -> None:
-        if self.entry.word == "reboot":
+        if self.case.variant == "reboot":
             self._do("reboot")
             return
         self._must_not_migrate()
         self._do("set-link")
         self._do("stop-cont")
-        self.lane.order("reload", deadline=Deadline(LOAD_SECONDS))
+        self.testbed.order("reload", deadline=Deadline(LOAD_SECONDS))
         self._status()
-        if any(event["event"] == CONNECTED for event in self.lane.vm.events()):
+        if any(event["event"] == CONNECTED for event in self.testbed.vm.events()):
             raise CellFailed(f"QEMU sent {CONNECTED} before its backend had answered")
 
     def _do(self, action: str) -> None:
@@ -90,13 +92,13 @@ class Wedge(Attempt):
     def _must_not_migrate(self) -> None:
         try:
             self._monitor("migrate", {"uri": "exec:cat >/dev/null"})
-        except Refused:
+        except CommandRefused:
             return
         raise CellFailed("QEMU began a migration before its backend had answered")
 
     def _check_question(self) -> None:
         """What came in while the stub hung is read when it goes on: the question, and then the handshake."""
-        names = [event["name"] for event in self.lane.backend.events.of("message", self.mark)]
+        names = [event["name"] for event in self.testbed.backend.events.of("message", self.mark)]
         if names[:2] != [QUESTION, QUESTION]:
             raise CellFailed(
                 f"QEMU sent {', '.join(names[:4])} instead of one question and a handshake after its answer"

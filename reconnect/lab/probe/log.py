@@ -62,7 +62,7 @@ class ProbeRecord:
         elif len(words) == 3 and words[0] == "l" and words[1] in ("up", "down") and _decimal(words[2:]):
             self.links.append((self._bounded(words[2], arrival), words[1] == "up"))
 
-    def silence_ms(self, since: float) -> float:
+    def tx_gap_ms(self, since: float) -> float:
         """The longest time between two probes that were sent one after the other, in milliseconds.
 
         By the host's clock alone: a clock of the guest may wrap while the guest is held.

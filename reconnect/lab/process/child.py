@@ -15,7 +15,7 @@ from typing import IO
 
 from reconnect.kit.command import describe_exit, end_group, pasteable
 from reconnect.kit.deadline import Deadline
-from reconnect.kit.errors import MachineError
+from reconnect.kit.errors import HostError
 from reconnect.lab.process.waiter import Waiter
 
 _UNLESS_ORPHAN = '[ "$PPID" = "$0" ] || exit 1; exec "$@"'
@@ -121,5 +121,5 @@ class Child:
 def _setpriv() -> str:
     program = shutil.which("setpriv", path=f"{os.environ.get('PATH', '')}:/usr/bin:/bin")
     if not program:
-        raise MachineError("setpriv is not on this machine", hint="apt-get install util-linux")
+        raise HostError("setpriv is not on this machine", hint="apt-get install util-linux")
     return program

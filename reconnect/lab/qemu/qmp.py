@@ -17,7 +17,7 @@ T = TypeVar("T")
 Data = Mapping[str, Any]
 
 
-class Refused(CellError):
+class CommandRefused(CellError):
     """QEMU's answer to a command is an error, which is what some tests want."""
 
 
@@ -36,7 +36,7 @@ class Monitor:
     def execute(self, command: str, deadline: Deadline, **arguments: object) -> object:
         """Run a command and return its answer.
 
-        :raises Refused: the answer is an error.
+        :raises CommandRefused: the answer is an error.
         :raises CellError: no answer in time, or QEMU is gone.
         """
         return self._run(self._client.execute(command, arguments or None), deadline, f"the answer to {command}")
@@ -85,6 +85,6 @@ class Monitor:
         except TimeoutError as error:
             raise CellError(f"QEMU's monitor did not give {what} within {deadline.seconds:.0f} s") from error
         except ExecuteError as error:
-            raise Refused(f"QEMU refused: {error}") from error
+            raise CommandRefused(f"QEMU refused: {error}") from error
         except (QMPError, OSError) as error:
             raise CellError(f"QEMU's monitor did not give {what}: {type(error).__name__} {error}") from error

@@ -8,7 +8,7 @@ import socket
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.process.child import Child
 from reconnect.lab.process.failure import CellError
-from reconnect.lab.qemu.machine import Machine
+from reconnect.lab.qemu.virtual_machine import Machine
 
 
 class Vm(Machine):

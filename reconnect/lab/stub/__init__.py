@@ -5,7 +5,7 @@ ARP and ping like a switch with a host behind it, and does what no real switch d
 at the very message that its script names. What it hears it checks as strictly as the specification allows.
 
     protocol   names and numbers            wire      messages and descriptors on the socket
-    checks     what a front-end must obey   memory    the guest's memory, mapped
+    checks     what a front-end must handle   memory    the guest's memory, mapped
     ring       split virtqueues             frames    ARP and ping
     script     what goes wrong, and when    session   one connection
     events     the log                      peer      sockets, kicks and signals: the loop

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reconnect.lab.stub import script as scripts
 from reconnect.lab.stub.events import EventLog
-from reconnect.lab.stub.peer import Peer, Settings
+from reconnect.lab.stub.peer import Peer, PeerSettings
 from reconnect.lab.stub.protocol import FEATURES, PROTOCOL_FEATURES
 from reconnect.lab.stub.script import Script, ScriptError
 from reconnect.lab.stub.session import Offer, offered_pairs_fit
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         offer = Offer(given.features, given.protocol_features, given.pairs, given.repair)
         if not offered_pairs_fit(offer):
             raise ScriptError(f"{given.pairs} queue pairs don't go with these features")
-        Peer(Settings(given.socket, given.client, offer, given.script, given.retry), script, EventLog(1)).run()
+        Peer(PeerSettings(given.socket, given.client, offer, given.script, given.retry), script, EventLog(1)).run()
     except (ScriptError, OSError) as error:
         print(f"stub: {error}", file=sys.stderr)
         return USAGE

@@ -1,4 +1,4 @@
-"""What a front-end must obey, each rule with its section of the specification. Nothing here changes anything.
+"""What a front-end must handle, each rule with its section of the specification. Nothing here changes anything.
 
 A check gets the message and what was agreed on before it, and yields a sentence for each rule that is broken.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from reconnect.lab.stub.memory import Region, Unmapped, regions_of
+from reconnect.lab.stub.guest_memory import Region, Unmapped, regions_of
 from reconnect.lab.stub.protocol import (
     LOG,
     MAX_REGIONS,

@@ -11,10 +11,10 @@ Every event has ``t``, seconds of CLOCK_MONOTONIC (the same clock as the lab's, 
                ``flags``, ``fds``, ``value`` (the payload, decoded as far as it is short)
 ``reply``      ``connection``, ``name``, ``value``
 ``violation``  ``connection``, ``what``: the front-end broke a rule of the specification
-``fired``      ``connection``, ``rule``: a rule of the script was carried out
+``triggered``      ``connection``, ``rule``: a rule of the script was carried out
 ``ring``       ``connection``, ``ring``, ``base``, ``used``, ``avail``: a ring was started from ``base``
 ``ready``      ``connection``: both rings of the first pair are started and enabled (again)
-``stopped``    ``connection``, ``ring``, ``base``, ``frames``, ``kicks``: GET_VRING_BASE was obeyed
+``stopped``    ``connection``, ``ring``, ``base``, ``frames``, ``kicks``: GET_VRING_BASE was handled
 ``log``        ``connection``, ``marked``, ``left``: of a connection that had ended when a script was loaded, the log of
                written pages: how many went into it, and how many the front-end did not take out until then
 ``fault``      ``connection``, ``ring``, ``what``: a ring's contents are nonsense (an index, an address)
@@ -40,7 +40,7 @@ class EventLog:
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
-    def say(self, event: str, **facts: Any) -> None:
+    def log(self, event: str, **facts: Any) -> None:
         """Write one event."""
         line = json.dumps({"t": round(time.monotonic(), 6), "event": event, **facts}, separators=(",", ":"))
         os.write(self._fd, f"{line}\n".encode())

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconnect.lab.stub.events import EventLog
-from reconnect.lab.stub.memory import DirtyLog
+from reconnect.lab.stub.guest_memory import DirtyLog
 from reconnect.lab.stub.script import Script
-from reconnect.lab.stub.session import Offer, Over, Session
+from reconnect.lab.stub.session import ConnectionClosed, Offer, Session
 
 
 @dataclass(frozen=True)
-class Settings:
+class PeerSettings:
     """How the peer runs.
 
     :param client: connect to the front-end instead of listening.
@@ -38,7 +38,7 @@ class Settings:
 class Peer:
     """A running peer."""
 
-    def __init__(self, settings: Settings, script: Script, log: EventLog) -> None:
+    def __init__(self, settings: PeerSettings, script: Script, log: EventLog) -> None:
         self._settings = settings
         self._script = script
         self._log = log
@@ -63,7 +63,7 @@ class Peer:
     def run(self) -> None:
         """Run until SIGTERM or SIGINT; then close all, and remove the socket that was listened at."""
         settings = self._settings
-        self._log.say("start", pid=os.getpid(), client=settings.client, socket=str(settings.socket))
+        self._log.log("start", pid=os.getpid(), client=settings.client, socket=str(settings.socket))
         self._tell_script()
         with self._signals():
             if not settings.client:
@@ -75,7 +75,7 @@ class Peer:
         if self._listener is not None:
             self._listener.close()
             settings.socket.unlink(missing_ok=True)
-        self._log.say("end", why=self._ending)
+        self._log.log("end", why=self._ending)
 
     def _turn(self) -> None:
         wants = self._settings.client and not self._sessions
@@ -93,7 +93,7 @@ class Peer:
         self._listener.bind(str(self._settings.socket))
         self._listener.listen(64)
         self.watch(self._listener.fileno(), self._accept)
-        self._log.say("listening")
+        self._log.log("listening")
 
     def _accept(self) -> None:
         assert self._listener is not None
@@ -116,15 +116,15 @@ class Peer:
         self._since_script += 1
         session = Session(connection, self._made, self._settings.offer, self._log, self)
         self._sessions.append(session)
-        self._log.say("connected", connection=session.number)
+        self._log.log("connected", connection=session.number)
         self.watch(connection.fileno(), lambda: self._step(session, lambda: session.readable(self._script)))
         self._step(session, lambda: session.begin(self._script, self._since_script))
 
     def _step(self, session: Session, step: Callable[[], None]) -> None:
         try:
             step()
-        except Over as over:
-            self._close(session, str(over))
+        except ConnectionClosed as closed:
+            self._close(session, str(closed))
 
     def _close(self, session: Session, by: str) -> None:
         self._sessions.remove(session)
@@ -179,10 +179,10 @@ class Peer:
 
     def _tell_logs(self) -> None:
         for number, log in self._logs.items():
-            self._log.say("log", connection=number, marked=log.marked, left=log.left)
+            self._log.log("log", connection=number, marked=log.marked, left=log.left)
             log.close()
         self._logs.clear()
 
     def _tell_script(self) -> None:
         script = self._script
-        self._log.say("script", rules=[str(rule) for rule in script.rules], hang_up=script.hang_up, die=script.die)
+        self._log.log("script", rules=[str(rule) for rule in script.rules], hang_up=script.hang_up, die=script.die)

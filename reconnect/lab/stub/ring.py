@@ -12,7 +12,7 @@ import os
 import struct
 from dataclasses import dataclass, field
 
-from reconnect.lab.stub.memory import GuestMemory, Unmapped
+from reconnect.lab.stub.guest_memory import GuestMemory, Unmapped
 from reconnect.lab.stub.wire import close_all
 
 U16 = struct.Struct("<H")

@@ -12,7 +12,7 @@ message ``CONNECT`` is the connection itself: the rule is carried out before any
 ``stall``             read it and never answer again; the connection stays open
 ``truncate``          send half of the answer, and stall
 ``drop-fds``          read it, lose its descriptors, go on
-``nack``              do not obey; answer with a failure where an answer is asked for
+``nack``              do not handle; answer with a failure where an answer is asked for
 ``answer=NUMBER``     put that number into the answer
 ``wrong-request``     answer as if to another message
 ``wrong-size``        an answer whose payload is four bytes short

@@ -16,7 +16,7 @@ from reconnect.lab.stub import wire
 from reconnect.lab.stub.checks import violations
 from reconnect.lab.stub.events import EventLog
 from reconnect.lab.stub.frames import answer
-from reconnect.lab.stub.memory import DirtyLog, GuestMemory, regions_of
+from reconnect.lab.stub.guest_memory import DirtyLog, GuestMemory, regions_of
 from reconnect.lab.stub.protocol import (
     ANSWERED,
     FEATURES,
@@ -39,7 +39,7 @@ from reconnect.lab.stub.ring import Addresses, Ring, RingFault
 from reconnect.lab.stub.ring import signal as send_call
 from reconnect.lab.stub.script import CLOSING, CONNECT, Rule, Script
 from reconnect.lab.stub.state import State
-from reconnect.lab.stub.wire import Garbled, HungUp, Message
+from reconnect.lab.stub.wire import Message, PeerClosed, ProtocolError
 
 KEEPS_FDS = (
     Request.SET_MEM_TABLE,
@@ -75,11 +75,11 @@ class Offer:
     repair: bool = False
 
 
-class Refused(Exception):
-    """A message that can't be obeyed. It is answered with a failure where an answer is asked for."""
+class MessageRefused(Exception):
+    """A message that can't be handled. It is answered with a failure where an answer is asked for."""
 
 
-class Over(Exception):
+class ConnectionClosed(Exception):
     """The connection is to be closed; says by whom."""
 
 
@@ -100,13 +100,13 @@ class Session:
         self._log = log
         self._loop = loop
         self._state = State(offer.features, offer.protocol_features, offer.pairs)
-        self._heard: Counter[str] = Counter()
+        self._received: Counter[str] = Counter()
         self._ready = False
 
     def begin(self, script: Script, position: int) -> None:
         """Take a script: from now on messages count from 1."""
         self.position = position
-        self._heard.clear()
+        self._received.clear()
         rule = script.rule(position, CONNECT, 1) if position else None
         if rule:
             self._fire(rule)
@@ -115,26 +115,26 @@ class Session:
     def readable(self, script: Script) -> None:
         """Take one message.
 
-        :raises Over: the connection ends.
+        :raises ConnectionClosed: the connection ends.
         """
         try:
             request = wire.peek(self.connection)
             if request is None:
                 return
             name = name_of(request)
-            rule = script.rule(self.position, name, self._heard[name] + 1)
+            rule = script.rule(self.position, name, self._received[name] + 1)
             if rule and rule.action == "before-read":
                 self._fire(rule)
                 self._cut(rule, script)
             message = wire.read(self.connection, take_fds=not (rule and rule.action == "drop-fds"))
-            self._heard[message.name] += 1
-            self._hear(message)
+            self._received[message.name] += 1
+            self._on_message(message)
             self._take(message, rule, script)
-        except HungUp as error:
-            raise Over("front-end") from error
-        except Garbled as error:
-            self._say("violation", what=str(error))
-            raise Over("garbled") from error
+        except PeerClosed as error:
+            raise ConnectionClosed("front-end") from error
+        except ProtocolError as error:
+            self._log_event("violation", what=str(error))
+            raise ConnectionClosed("garbled") from error
 
     def close(self, by: str) -> None:
         """End the connection."""
@@ -146,7 +146,7 @@ class Session:
             self.log, self._state.memory.log = self._state.memory.log, None
         self._state.close()
         self.connection.close()
-        self._say("closed", by=by)
+        self._log_event("closed", by=by)
 
     def _take(self, message: Message, rule: Rule | None, script: Script) -> None:
         if rule:
@@ -172,7 +172,7 @@ class Session:
         if rule.action in CLOSING:
             if script.die:
                 os.kill(os.getpid(), signal.SIGKILL)
-            raise Over("script")
+            raise ConnectionClosed("script")
         # A stall: deaf from here on, but the connection and its rings stay.
         self._loop.unwatch(self.connection.fileno())
 
@@ -180,17 +180,17 @@ class Session:
         """Obey a message and make the answer; empty where there is none."""
         broken = violations(message, self._state) if not (rule and rule.action == "drop-fds") else []
         for what in broken:
-            self._say("violation", what=f"{message.name}: {what}")
+            self._log_event("violation", what=f"{message.name}: {what}")
         nack = bool(rule and rule.action == "nack")
         payload, code = b"", 0
         try:
             if nack:
-                raise Refused("told so by the script")
-            payload = self._obey(message)
-        except (Refused, RingFault, OSError, ValueError, IndexError, struct.error) as error:
+                raise MessageRefused("told so by the script")
+            payload = self._handle(message)
+        except (MessageRefused, RingFault, OSError, ValueError, IndexError, struct.error) as error:
             code = 1
             if not (rule and rule.action in ("nack", "drop-fds")):
-                self._say("violation", what=f"{message.name} can't be obeyed: {error}")
+                self._log_event("violation", what=f"{message.name} can't be handled: {error}")
             wire.close_all(message.fds)
             payload = bytes(ANSWERED.get(message.request, 0))
         self._state.asked.add(message.request)
@@ -208,20 +208,20 @@ class Session:
         raw = bytearray(wire.reply(request + (action == "wrong-request"), payload))
         if action == "wrong-flags":
             raw[4] &= ~0x4
-        self._say("reply", name=name_of(request), value=_number(payload))
+        self._log_event("reply", name=name_of(request), value=_number(payload))
         return bytes(raw)
 
-    def _obey(self, message: Message) -> bytes:
+    def _handle(self, message: Message) -> bytes:
         """Carry out a message; returns the payload of its answer, empty where it has none of its own.
 
-        :raises Refused: it can't be.
+        :raises MessageRefused: it can't be.
         """
         if message.request not in KEEPS_FDS:
             wire.close_all(message.fds)
-        obey = _OBEY.get(message.request)
-        if obey is None:
-            raise Refused("it is unknown")
-        return obey(self, message) or b""
+        handle = _HANDLERS.get(message.request)
+        if handle is None:
+            raise MessageRefused("it is unknown")
+        return handle(self, message) or b""
 
     def _get_features(self, message: Message) -> bytes:
         return U64.pack(self._state.offered)
@@ -263,7 +263,7 @@ class Session:
     def _set_log_base(self, message: Message) -> bytes:
         size, offset = LOG.unpack(message.payload)
         if self._state.memory is None or len(message.fds) != 1:
-            raise Refused("there is no memory table, or no log")
+            raise MessageRefused("there is no memory table, or no log")
         log = DirtyLog(message.fds[0], size, offset)
         wire.close_all(message.fds)
         if self._state.memory.log is not None:
@@ -295,21 +295,21 @@ class Session:
         index, _ = VRING_STATE.unpack(message.payload)
         ring = self._state.rings[index]
         base = self._stop(ring)
-        self._say("stopped", ring=index, base=base, frames=ring.frames, kicks=ring.kicks)
+        self._log_event("stopped", ring=index, base=base, frames=ring.frames, kicks=ring.kicks)
         return VRING_STATE.pack(index, base)
 
     def _set_vring_kick(self, message: Message) -> None:
         ring, fd = self._ring_and_fd(message)
         self._stop(ring)
         if self._state.memory is None:
-            raise Refused("there is no memory table")
+            raise MessageRefused("there is no memory table")
         ring.kick = fd
         facts = ring.start(self._state.memory, self._offer.repair)
         ring.kick = fd
-        self._say("ring", ring=ring.index, **facts)
+        self._log_event("ring", ring=ring.index, **facts)
         if facts["base"] != facts["used"]:
             # Not a rule of the specification's words, but what they come to: see B6 of the project's reference.
-            self._say(
+            self._log_event(
                 "violation", what=f"ring {ring.index} starts at {facts['base']}, its used ring at {facts['used']}"
             )
         if fd is not None:
@@ -347,7 +347,7 @@ class Session:
         """A ring was started, stopped, enabled or disabled."""
         ready = self._state.rings[0].ready and self._state.rings[1].ready
         if ready and not self._ready:
-            self._say("ready")
+            self._log_event("ready")
         self._ready = ready
         if ring.ready:
             self._forward(ring.index // 2)
@@ -395,7 +395,7 @@ class Session:
                 receive.notify()
         except RingFault as error:
             ring.broken = True
-            self._say("fault", ring=ring.index, what=str(error))
+            self._log_event("fault", ring=ring.index, what=str(error))
             if ring.error is not None:
                 send_call(ring.error)
 
@@ -421,23 +421,23 @@ class Session:
         return True
 
     def _fire(self, rule: Rule) -> None:
-        self._say("fired", rule=str(rule))
+        self._log_event("triggered", rule=str(rule))
 
-    def _hear(self, message: Message) -> None:
-        self._say(
+    def _on_message(self, message: Message) -> None:
+        self._log_event(
             "message",
             name=message.name,
-            n=self._heard[message.name],
+            n=self._received[message.name],
             flags=message.flags,
             fds=len(message.fds),
             value=_number(message.payload),
         )
 
-    def _say(self, event: str, **facts: Any) -> None:
-        self._log.say(event, connection=self.number, **facts)
+    def _log_event(self, event: str, **facts: Any) -> None:
+        self._log.log(event, connection=self.number, **facts)
 
 
-_OBEY: dict[int, Callable[[Session, Message], bytes | None]] = {
+_HANDLERS: dict[int, Callable[[Session, Message], bytes | None]] = {
     Request.GET_FEATURES: Session._get_features,
     Request.SET_FEATURES: Session._set_features,
     Request.GET_PROTOCOL_FEATURES: Session._get_protocol_features,

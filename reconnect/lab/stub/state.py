@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from reconnect.lab.stub.memory import GuestMemory
+from reconnect.lab.stub.guest_memory import GuestMemory
 from reconnect.lab.stub.protocol import Feature, ProtocolFeature, has
 from reconnect.lab.stub.ring import Ring
 

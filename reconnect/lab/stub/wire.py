@@ -1,6 +1,6 @@
 """Messages on the socket: twelve bytes of header, a payload, descriptors beside them (spec, "Communication").
 
-Nothing here judges; what is malformed beyond reading raises :class:`Garbled`.
+Nothing here judges; what is malformed beyond reading raises :class:`ProtocolError`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ BODY_SECONDS = 5.0
 """A front-end writes a message at once: a payload that stays out so long never comes."""
 
 
-class Garbled(Exception):
+class ProtocolError(Exception):
     """What came is no message."""
 
 
-class HungUp(Exception):
+class PeerClosed(Exception):
     """The front-end has closed the connection."""
 
 
@@ -53,16 +53,16 @@ def peek(connection: socket.socket) -> int | None:
 
     Plain recv(2) never takes descriptors off the queue with MSG_PEEK (unix(7)).
 
-    :raises HungUp: there is no next message.
+    :raises PeerClosed: there is no next message.
     """
     try:
         raw = connection.recv(HEADER.size, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
         return None
     except ConnectionError as error:
-        raise HungUp from error
+        raise PeerClosed from error
     if not raw:
-        raise HungUp
+        raise PeerClosed
     if len(raw) < HEADER.size:
         return 0
     request: int = HEADER.unpack(raw)[0]
@@ -73,30 +73,30 @@ def read(connection: socket.socket, take_fds: bool = True) -> Message:
     """Read one message.
 
     :param take_fds: False loses its descriptors, as a receiver does that gives no room for them.
-    :raises HungUp: the connection ended between messages.
-    :raises Garbled: it ended within one, or what came is none.
+    :raises PeerClosed: the connection ended between messages.
+    :raises ProtocolError: it ended within one, or what came is none.
     """
     connection.settimeout(BODY_SECONDS)
     try:
         room = MAX_DESCRIPTORS if take_fds else 0
         head, fds, flags, _ = socket.recv_fds(connection, HEADER.size, room)
         if not head:
-            raise HungUp
+            raise PeerClosed
         try:
             head += _exactly(connection, HEADER.size - len(head))
             request, message_flags, size = HEADER.unpack(head)
             if size > MAX_PAYLOAD:
-                raise Garbled(f"a payload of {size} bytes in message {name_of(request)}")
+                raise ProtocolError(f"a payload of {size} bytes in message {name_of(request)}")
             if take_fds and flags & socket.MSG_CTRUNC:
-                raise Garbled(f"more than {room} descriptors with message {name_of(request)}")
+                raise ProtocolError(f"more than {room} descriptors with message {name_of(request)}")
             return Message(request, message_flags, _exactly(connection, size), tuple(fds))
-        except Garbled:
+        except ProtocolError:
             close_all(fds)
             raise
     except TimeoutError as error:
-        raise Garbled(f"the rest of a message did not come within {BODY_SECONDS:.0f} s") from error
+        raise ProtocolError(f"the rest of a message did not come within {BODY_SECONDS:.0f} s") from error
     except ConnectionError as error:
-        raise HungUp from error
+        raise PeerClosed from error
     finally:
         connection.settimeout(None)
 
@@ -109,12 +109,12 @@ def reply(request: int, payload: bytes) -> bytes:
 def send(connection: socket.socket, raw: bytes) -> None:
     """Send bytes.
 
-    :raises HungUp: nobody is there to read them.
+    :raises PeerClosed: nobody is there to read them.
     """
     try:
         connection.sendall(raw)
     except OSError as error:
-        raise HungUp from error
+        raise PeerClosed from error
 
 
 def drip(connection: socket.socket, raw: bytes) -> None:
@@ -122,7 +122,7 @@ def drip(connection: socket.socket, raw: bytes) -> None:
 
     One that is not taken within :data:`BODY_SECONDS` is followed by the others all the same.
 
-    :raises HungUp: nobody is there to read them.
+    :raises PeerClosed: nobody is there to read them.
     """
     for place in range(len(raw)):
         send(connection, raw[place : place + 1])
@@ -150,6 +150,6 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
     while len(parts) < size:
         part = connection.recv(size - len(parts))
         if not part:
-            raise Garbled(f"the connection ended {size - len(parts)} bytes before the end of a message")
+            raise ProtocolError(f"the connection ended {size - len(parts)} bytes before the end of a message")
         parts += part
     return parts

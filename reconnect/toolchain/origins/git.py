@@ -36,7 +36,7 @@ class Pin:
     tag_object: str | None = None
 
 
-class _Refused(Exception):
+class _NotThePin(Exception):
     """An origin serves something else than the pin, or not the pin."""
 
 
@@ -73,7 +73,7 @@ def fetch(pin: Pin, urls: Sequence[str], into: Path, progress: Callable[[str], N
             progress(url)
             git("init", "--quiet", "--bare", partial, cwd=into.parent)
             _fetch_pinned(pin, url, partial, progress)
-        except _Refused as refused:
+        except _NotThePin as refused:
             reasons.append(f"{url}: {refused}")
             continue
         except CommandError as error:
@@ -112,7 +112,7 @@ def check(pin: Pin, repository: Path) -> None:
         raise SourceError(f"the cached repository {repository} is cut short or was changed")
     try:
         _verify(pin, repository)
-    except _Refused as refused:
+    except _NotThePin as refused:
         raise SourceError(f"the cached repository {repository} does not hold the pinned commit: {refused}") from refused
 
 
@@ -168,15 +168,17 @@ def _verify(pin: Pin, repository: Path) -> None:
             if pin.tag and f"refs/tags/{pin.tag}" in {r.path for r in repo.tags}:
                 served = repo.git.rev_parse(f"refs/tags/{pin.tag}^{{commit}}")
                 if served != pin.commit:
-                    raise _Refused(f"serves commit {served} under the tag {pin.tag}, not the pinned {pin.commit}")
+                    raise _NotThePin(f"serves commit {served} under the tag {pin.tag}, not the pinned {pin.commit}")
                 tag = repo.git.rev_parse(f"refs/tags/{pin.tag}")
                 if pin.tag_object and tag != pin.tag_object:
-                    raise _Refused(f"serves tag object {tag} as {pin.tag}, not the pinned signed one {pin.tag_object}")
+                    raise _NotThePin(
+                        f"serves tag object {tag} as {pin.tag}, not the pinned signed one {pin.tag_object}"
+                    )
             elif pin.tag_object:
-                raise _Refused(f"has no tag {pin.tag}")
+                raise _NotThePin(f"has no tag {pin.tag}")
             repo.git.cat_file("-e", f"{pin.commit}^{{tree}}")
     except gitpython.GitError as error:
-        raise _Refused(f"has no commit {pin.commit}") from error
+        raise _NotThePin(f"has no commit {pin.commit}") from error
 
 
 def _seal(repository: Path, url: str) -> None:

@@ -16,7 +16,7 @@ Argv = list[str]
 
 
 @dataclass(frozen=True)
-class Place:
+class BuildPaths:
     """The folders of one build.
 
     :param prefix: what configure is told; the install itself goes below ``destdir`` first.
@@ -35,11 +35,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Builders of argument lists; each command runs in ``Place.objects``, the configure step too."""
+    """Builders of argument lists; each command runs in ``BuildPaths.objects``, the configure step too."""
 
-    configure: Callable[[Build, Place], Argv]
-    compile: Callable[[Build, Place], Argv]
-    install: Callable[[Build, Place], list[Argv]]
+    configure: Callable[[Build, BuildPaths], Argv]
+    compile: Callable[[Build, BuildPaths], Argv]
+    install: Callable[[Build, BuildPaths], list[Argv]]
 
 
 def find(name: str) -> Recipe:
@@ -49,7 +49,7 @@ def find(name: str) -> Recipe:
     return {"autotools": autotools.RECIPE, "meson": meson.RECIPE}[name]
 
 
-def options(build: Build, place: Place) -> Argv:
+def options(build: Build, place: BuildPaths) -> Argv:
     """The configure options of stacks.toml, with the prefix before them and the placeholders filled in."""
     known = {
         "meson": place.programs / "meson",

@@ -88,7 +88,7 @@ def _judge(old: Result | None, new: Result | None) -> tuple[Change, str]:
     return Change.SAME, new.why
 
 
-def forgive(rows: Sequence[Row], again: Sequence[Row]) -> list[Row]:
+def reclassify_flaky(rows: Sequence[Row], again: Sequence[Row]) -> list[Row]:
     """Mark those rows flaky that are bad, and were not when their test was run once more.
 
     :param again: rows of the second run; it needs to have only the tests that were run again.

@@ -44,7 +44,7 @@ class Result:
         return f"{self.test} {self.case}".rstrip()
 
 
-def distinct(results: Iterable[Result]) -> list[Result]:
+def number_duplicates(results: Iterable[Result]) -> list[Result]:
     """The same results, with a number after the names of those cases that a program reports twice."""
     seen: dict[tuple[str, str, str], int] = {}
     told = []

@@ -21,7 +21,7 @@ from reconnect.toolchain import building
 from reconnect.toolchain.building import Patched
 from reconnect.toolchain.series import BASELINE, PATCHED
 from reconnect.toolchain.upstream import harnesses
-from reconnect.toolchain.upstream.compare import Row, compare, forgive
+from reconnect.toolchain.upstream.compare import Row, compare, reclassify_flaky
 from reconnect.toolchain.upstream.outcome import Outcome, Result
 from reconnect.toolchain.workbench import ORDINARY, Flavour, Workbench
 
@@ -106,7 +106,7 @@ def _again(tested: Verdict, tree: _Tree, before: Sequence[Result]) -> list[Row]:
         tree.bench.step = current
         results = [result for suite, test in names for result in tree.run_one(suite, test)]
         rows = compare([r for r in before if (r.suite, r.test) in names], results)
-        told = forgive(tested.rows, rows)
+        told = reclassify_flaky(tested.rows, rows)
         current.done(f"{sum(row.change.bad for row in told)} still worse")
     return told
 

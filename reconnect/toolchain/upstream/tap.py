@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from reconnect.toolchain.upstream.outcome import Outcome, Result, distinct
+from reconnect.toolchain.upstream.outcome import Outcome, Result, number_duplicates
 
 _PLAN = re.compile(r"1\.\.(\d+)\b(?:\s*#\s*(?:(?i:skip\S*)\s*)?(.*))?")
 _POINT = re.compile(r"(not )?ok\b\s*(\d+)?\s*(?:- )?(.*?)\s*(?:(?<!\\)#\s*(.*))?")
@@ -31,7 +31,7 @@ def read(suite: str, test: str, output: str, ending: str, *, out_of_time: bool =
             cases.append(_case(suite, test, point, len(cases) + 1))
     if out_of_time:
         after = f" after {cases[-1].case}" if cases else ""
-        return distinct([*cases, Result(suite, test, "", Outcome.TIMEOUT, f"{ending}{after}")])
+        return number_duplicates([*cases, Result(suite, test, "", Outcome.TIMEOUT, f"{ending}{after}")])
     if not wrong and planned is None:
         wrong = "it printed no plan"
     elif not wrong and planned != len(cases):
@@ -41,7 +41,7 @@ def read(suite: str, test: str, output: str, ending: str, *, out_of_time: bool =
         wrong = ending
     if wrong:
         cases.append(Result(suite, test, "", Outcome.FAIL, ", ".join(dict.fromkeys(filter(None, (wrong, ending))))))
-    return distinct(cases)
+    return number_duplicates(cases)
 
 
 def _case(suite: str, test: str, point: re.Match[str], number: int) -> Result:

@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"[ \t\n\r\f\v]*\+?([0-9]+)", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Refused:
+class CommandRefused:
     """The definition is refused.
 
     :param faults: words, one of which the message must hold.
@@ -29,7 +29,7 @@ class Refused:
     faults: tuple[str, ...]
 
 
-def printed(interface: Element) -> Element | Refused:
+def printed(interface: Element) -> Element | CommandRefused:
     """The ``<source>`` that libvirt prints for a vhostuser interface, or what it refuses it for."""
     (source,) = interface.all("source")
     faults = []
@@ -44,28 +44,28 @@ def printed(interface: Element) -> Element | Refused:
     if [model.get("type") for model in interface.all("model")] != ["virtio"]:
         faults.append("model")
     setting = _reconnect(source)
-    if isinstance(setting, Refused):
+    if isinstance(setting, CommandRefused):
         faults += setting.faults
     elif source.get("mode") == "server" and setting and setting[0].get("enabled") == "yes":
         faults.append("server")
-    if faults or isinstance(setting, Refused):
-        return Refused(tuple(faults))
+    if faults or isinstance(setting, CommandRefused):
+        return CommandRefused(tuple(faults))
     attributes = tuple((name, str(source.get(name))) for name in ("type", "path", "mode"))
     return Element("source", attributes, setting)
 
 
-def ours(interface: Element) -> Refused | None:
+def ours(interface: Element) -> CommandRefused | None:
     """What the patched libvirt 3.0 refuses although later releases take it, or drop it without a word."""
     (source,) = interface.all("source")
     found = source.all("reconnect")
     if interface.all("reconnect") or (found and interface.get("type") != "vhostuser"):
-        return Refused(("allowed only in the <source>",))
+        return CommandRefused(("allowed only in the <source>",))
     if len(found) > 1:
-        return Refused(("only one <reconnect>",))
+        return CommandRefused(("only one <reconnect>",))
     if found and found[0].get("enabled") is None:
-        return Refused(("needs an attribute 'enabled'",))
+        return CommandRefused(("needs an attribute 'enabled'",))
     if found and found[0].get("enabled") == "yes" and not 1 <= (number(found[0].get("timeout")) or 0) <= LONGEST:
-        return Refused(("timeout",))
+        return CommandRefused(("timeout",))
     return None
 
 
@@ -75,7 +75,7 @@ def number(text: str | None) -> int | None:
     return int(found[1]) if found and int(found[1]) <= UINT_MAX else None
 
 
-def _reconnect(source: Element) -> tuple[Element, ...] | Refused:
+def _reconnect(source: Element) -> tuple[Element, ...] | CommandRefused:
     """What is printed of the first ``<reconnect>``."""
     reconnect = next(iter(source.all("reconnect")), Element(""))
     enabled = reconnect.get("enabled")
@@ -84,8 +84,8 @@ def _reconnect(source: Element) -> tuple[Element, ...] | Refused:
     if enabled == "no":
         return (Element("reconnect", (("enabled", "no"),)),)
     if enabled != "yes":
-        return Refused(("enabled",))
+        return CommandRefused(("enabled",))
     seconds = number(reconnect.get("timeout"))
     if seconds is None:
-        return Refused(("timeout",))
+        return CommandRefused(("timeout",))
     return (Element("reconnect", (("enabled", "yes"), ("timeout", str(seconds)))),)

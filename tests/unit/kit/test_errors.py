@@ -19,7 +19,7 @@ def test_what_why_and_what_to_do_are_labelled_and_indented() -> None:
         (errors.SourceError, 3),
         (errors.PatchError, 4),
         (errors.BuildError, 5),
-        (errors.MachineError, 6),
+        (errors.HostError, 6),
         (errors.VerdictError, 7),
     ],
 )

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from reconnect.kit import console, disk
 from reconnect.kit.deadline import Deadline
-from reconnect.kit.errors import MachineError
+from reconnect.kit.errors import HostError
 from reconnect.kit.sockets import SUN_PATH_BYTES, checked
 from reconnect.project import config
 from reconnect.project.config import Build
-from reconnect.toolchain.recipes import Place, find
+from reconnect.toolchain.recipes import BuildPaths, find
 
 
 @given(st.floats(min_value=0.001, max_value=1e6), st.floats(min_value=0, max_value=1e6))
@@ -37,7 +37,7 @@ def test_a_deadline_passes() -> None:
 def test_a_path_that_a_unix_socket_can_not_have() -> None:
     fits = Path("/" + "ä" * ((SUN_PATH_BYTES - 1) // 2))
     assert checked(fits) == fits
-    with pytest.raises(MachineError, match="too long for a unix socket") as caught:
+    with pytest.raises(HostError, match="too long for a unix socket") as caught:
         checked(Path(f"{fits}ä"))
     assert "it has 109 bytes; the kernel takes 107" in caught.value.why
     assert "TMPDIR" in caught.value.hint
@@ -45,12 +45,12 @@ def test_a_path_that_a_unix_socket_can_not_have() -> None:
 
 def test_disk_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
     disk.require(tmp_path / "not/yet", 1, "x")
-    with pytest.raises(MachineError, match=r"x needs 900000000 MiB of disk in .*; \d+ MiB are free"):
+    with pytest.raises(HostError, match=r"x needs 900000000 MiB of disk in .*; \d+ MiB are free"):
         disk.require(tmp_path / "not/yet", 900_000_000, "x")
     assert not (tmp_path / "not").exists()
 
 
-PLACE = Place(Path("/s"), Path("/o"), Path("/p"), Path("/d"), Path("/bin"), Path("/v"), 3)
+PLACE = BuildPaths(Path("/s"), Path("/o"), Path("/p"), Path("/d"), Path("/bin"), Path("/v"), 3)
 
 
 def build(recipe: str, **more: object) -> Build:

@@ -13,7 +13,7 @@ from reconnect.lab.measure import figures, moments
 from reconnect.lab.probe.log import ProbeRecord
 from reconnect.lab.process.failure import CellFailed
 from reconnect.lab.process.stages import Moments
-from reconnect.lab.qemu.standstill import judge
+from reconnect.lab.qemu.stall_check import judge
 
 OFFSET = 1000.0
 DELAY = 0.001
@@ -141,10 +141,10 @@ def test_a_guest_that_is_held_is_silent() -> None:
     for number in range(1, 11):
         late = 2.0 if number >= 7 else 0.0
         record.add(f"s {number} {number * 20_000}", 100 + number * 0.02 + late)
-    assert record.silence_ms(0) == pytest.approx(2020)
-    assert record.silence_ms(101) == pytest.approx(2020)
-    assert record.silence_ms(102.15) == pytest.approx(20)
-    assert ProbeRecord().silence_ms(0) == 0
+    assert record.tx_gap_ms(0) == pytest.approx(2020)
+    assert record.tx_gap_ms(101) == pytest.approx(2020)
+    assert record.tx_gap_ms(102.15) == pytest.approx(20)
+    assert ProbeRecord().tx_gap_ms(0) == 0
 
 
 def test_a_backend_that_was_held_recovers_from_when_it_goes_on() -> None:

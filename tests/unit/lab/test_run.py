@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reconnect.kit.errors import MachineError
+from reconnect.kit.errors import HostError
 from reconnect.lab import run as run_module
 from reconnect.lab.backends.testpmd import Testpmd
 from reconnect.lab.binaries import Binaries, Qemu
@@ -45,7 +45,7 @@ def test_a_path_too_long_ends_the_run_with_its_results(
     long = tmp_path_factory.mktemp("l" * 100)
     monkeypatch.setenv("TMPDIR", str(long))
     monkeypatch.setattr("tempfile.tempdir", None)
-    with pytest.raises(MachineError, match="too long for a unix socket") as caught:
+    with pytest.raises(HostError, match="too long for a unix socket") as caught:
         run_cells(_cells("default,explicit"), BINARIES, GUEST, STACK, tmp_path / "run")
     assert "TMPDIR" in caught.value.hint
     (cell,) = load(tmp_path / "run").cells
@@ -87,7 +87,7 @@ def test_what_was_finished_survives_an_interruption(
 def test_the_entry_under_way_is_in_the_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, why: str
 ) -> None:
-    """Steps: the second of three entries of the matrix is interrupted, or meets a bug.
+    """Steps: the second of three cases of the matrix is interrupted, or meets a bug.
 
     Verify: the exception goes on; results.json has the first, the second as an error with what it should show, no
     third.
@@ -98,9 +98,9 @@ def test_the_entry_under_way_is_in_the_results(
         raise error
 
     monkeypatch.setattr(run_module, "run_matrix", fake)
-    entries = select("default", "stub", "rehearse@set-link,rehearse@reboot,rehearse@quit")
+    cases = select("default", "stub", "rehearse@set-link,rehearse@reboot,rehearse@quit")
     with pytest.raises(type(error)):
-        run_cells(entries, BINARIES, GUEST, STACK, tmp_path)
+        run_cells(cases, BINARIES, GUEST, STACK, tmp_path)
     first, second = load(tmp_path).cells
     assert (first.fault, first.verdict) == ("rehearse@set-link", "pass")
     assert (second.fault, second.verdict, second.expected) == ("rehearse@reboot", "error", "recovers")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.kit.errors import MachineError
+from reconnect.kit.errors import HostError
 from reconnect.kit.sockets import checked
 from reconnect.lab.process.rundir import MARK, OWNER, PREFIX, runtime_dir, sweep
 
@@ -96,7 +96,7 @@ def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
     limit = tmp_path / ("x" * (107 - len(os.fsencode(tmp_path)) - 1))
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(checked(limit)))
-    with pytest.raises(MachineError, match="too long") as caught:
+    with pytest.raises(HostError, match="too long") as caught:
         checked(limit.with_name(limit.name + "x"))
     assert "108" in caught.value.why
     assert "TMPDIR" in caught.value.hint

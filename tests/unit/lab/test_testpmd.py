@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from reconnect.kit.deadline import Deadline
-from reconnect.kit.errors import MachineError
-from reconnect.lab.backends import Place
+from reconnect.kit.errors import HostError
+from reconnect.lab.backends import Endpoint
 from reconnect.lab.backends.testpmd import PROGRAM, USUAL_CAUSES, Testpmd
 from reconnect.lab.faults import FAULTS, Fault
 from reconnect.lab.process import procunix
@@ -26,13 +26,13 @@ pytestmark = pytest.mark.skipif(not shutil.which(PROGRAM), reason=f"{PROGRAM} is
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place(tmp_path: Path) -> Iterator[Endpoint]:
     with runtime_dir() as runtime:
-        yield Place(runtime / "vhost.sock", True, runtime, tmp_path)
+        yield Endpoint(runtime / "vhost.sock", True, runtime, tmp_path)
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=lambda fault: fault.name)
-def test_it_comes_back_after_each_fault(place: Place, fault: Fault) -> None:
+def test_it_comes_back_after_each_fault(place: Endpoint, fault: Fault) -> None:
     """Steps: start it, commit the fault, start it again.
 
     Verify: it listens, is really gone, and listens again at the same path; two logs tell of two incarnations.
@@ -40,7 +40,7 @@ def test_it_comes_back_after_each_fault(place: Place, fault: Fault) -> None:
     with Testpmd(place, Waiter()) as backend:
         backend.start(Deadline(30))
         assert procunix.listens(place.socket)
-        at = backend.inflict(fault, Deadline(15))
+        at = backend.inject(fault, Deadline(15))
         assert at > 0
         assert not procunix.listens(place.socket)
         backend.check()
@@ -52,16 +52,16 @@ def test_it_comes_back_after_each_fault(place: Place, fault: Fault) -> None:
     assert sorted(p.name for p in place.logs.glob("*.log")) == ["testpmd-1.log", "testpmd-2.log"]
 
 
-def test_a_crash_leaves_a_socket_that_the_next_start_removes(place: Place) -> None:
+def test_a_crash_leaves_a_socket_that_the_next_start_removes(place: Endpoint) -> None:
     """Verify: the stale socket is there after the crash, and is no obstacle."""
     with Testpmd(place, Waiter()) as backend:
         backend.start(Deadline(30))
-        backend.inflict(FAULTS["crash"], Deadline(15))
+        backend.inject(FAULTS["crash"], Deadline(15))
         assert stat.S_ISSOCK(place.socket.stat().st_mode)
         backend.start(Deadline(30))
 
 
-def test_a_socket_that_somebody_listens_at_is_not_taken_away(place: Place) -> None:
+def test_a_socket_that_somebody_listens_at_is_not_taken_away(place: Endpoint) -> None:
     """Steps: somebody else listens at the path; start.
 
     Verify: it refuses, and the other's socket stays.
@@ -74,7 +74,7 @@ def test_a_socket_that_somebody_listens_at_is_not_taken_away(place: Place) -> No
         assert procunix.listens(place.socket)
 
 
-def test_a_backend_that_does_not_start_says_why(place: Place) -> None:
+def test_a_backend_that_does_not_start_says_why(place: Endpoint) -> None:
     """Steps: start the real testpmd with an option that it doesn't know.
 
     Verify: long before the deadline: its exit code, its own complaint, its last lines and the usual causes.
@@ -90,7 +90,7 @@ def test_a_backend_that_does_not_start_says_why(place: Place) -> None:
     assert deadline.remaining > 30
 
 
-def test_a_backend_that_ends_later_is_noticed(place: Place) -> None:
+def test_a_backend_that_ends_later_is_noticed(place: Endpoint) -> None:
     """Steps: start it; end its process behind its back.
 
     Verify: a wait for something else ends at once and says so.
@@ -103,7 +103,7 @@ def test_a_backend_that_ends_later_is_noticed(place: Place) -> None:
             waiter.wait(lambda: None, Deadline(30), "something else")
 
 
-def test_a_stopped_backend_is_connected_to_and_accepts_when_it_goes_on(place: Place) -> None:
+def test_a_stopped_backend_is_connected_to_and_accepts_when_it_goes_on(place: Endpoint) -> None:
     """Steps: stop it when it listens; connect; let it go on.
 
     Verify: the kernel connects us, and it logs the connection only then; it has not ended.
@@ -120,15 +120,15 @@ def test_a_stopped_backend_is_connected_to_and_accepts_when_it_goes_on(place: Pl
         backend.check()
 
 
-def test_a_client_waits_for_its_server(place: Place) -> None:
+def test_a_client_waits_for_its_server(place: Endpoint) -> None:
     """Verify: as a client it is ready when it tries to connect, without anybody who listens."""
-    with Testpmd(Place(place.socket, False, place.scratch, place.logs), Waiter()) as backend:
+    with Testpmd(Endpoint(place.socket, False, place.scratch, place.logs), Waiter()) as backend:
         backend.start(Deadline(30))
         assert not place.socket.exists()
         assert backend.connections() == 0
 
 
-def test_one_processor_is_enough(place: Place) -> None:
+def test_one_processor_is_enough(place: Endpoint) -> None:
     """Steps: allow ourselves one processor, as a small container does; start it.
 
     Verify: it starts: left alone, DPDK wants one for each of its two threads.
@@ -146,6 +146,6 @@ def test_one_processor_is_enough(place: Place) -> None:
 def test_a_machine_without_testpmd_is_told_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Verify: exit code 6 and the packages."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MachineError, match=PROGRAM) as caught:
+    with pytest.raises(HostError, match=PROGRAM) as caught:
         Testpmd.require()
     assert "dpdk-dev" in caught.value.hint

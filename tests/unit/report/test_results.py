@@ -59,7 +59,7 @@ def test_the_file_has_the_form_that_the_design_gives(tmp_path: Path) -> None:
     assert set(cell) == {
         *("scheme", "backend", "fault", "repeat", "expected", "verdict", "why", "outage_ms", "recovery_ms"),
         *("probes_sent", "probes_lost", "neighbour", "stages_ms", "connections", "qemu", "logs"),
-        *("through", "memory", "silence_ms", "monitor_ms"),
+        *("through", "memory", "tx_gap_ms", "monitor_ms"),
     }
     assert cell["qemu"]["cpu_percent_in_outage"] == 0.4
 

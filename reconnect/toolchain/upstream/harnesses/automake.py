@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reconnect.project.config import Suite
 from reconnect.toolchain.upstream.harnesses.makefile import variables
-from reconnect.toolchain.upstream.outcome import Outcome, Result, distinct
+from reconnect.toolchain.upstream.outcome import Outcome, Result, number_duplicates
 from reconnect.toolchain.workbench import Workbench
 
 _RESULT = re.compile(r":test-result: *(\S+) *(.*)")
@@ -75,4 +75,4 @@ def read(suite: str, test: str, trs: Path, log: Path) -> list[Result]:
             why = word if code is None else f"{word}, exit code {code}"
             outcome = Outcome.TIMEOUT if code in OUT_OF_TIME else outcome
         results.append(Result(suite, test, case, outcome, why))
-    return distinct(results or [Result(suite, test, "", Outcome.FAIL, f"{trs.name} holds no result")])
+    return number_duplicates(results or [Result(suite, test, "", Outcome.FAIL, f"{trs.name} holds no result")])

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from reconnect.kit.deadline import Deadline
-from reconnect.kit.errors import MachineError
+from reconnect.kit.errors import HostError
 from reconnect.lab.libvirt import places as places_module
-from reconnect.lab.libvirt.daemon import Settings, errors_in
+from reconnect.lab.libvirt.daemon import LibvirtdSettings, errors_in
 from reconnect.lab.libvirt.places import places, require
 from reconnect.lab.libvirt.virsh import said
 from reconnect.lab.libvirt.vm import qemus_own, reconnect_in, told_in
@@ -29,7 +29,8 @@ def short() -> Iterator[Path]:
 def test_settings_are_written_as_libvirt_reads_them() -> None:
     """Verify: numbers, strings, lists; an empty list is one."""
     assert (
-        Settings({"a": 1, "b": "x", "c": ["y", "z"], "d": []}).text() == 'a = 1\nb = "x"\nc = [ "y", "z" ]\nd = [ ]\n'
+        LibvirtdSettings({"a": 1, "b": "x", "c": ["y", "z"], "d": []}).text()
+        == 'a = 1\nb = "x"\nc = [ "y", "z" ]\nd = [ ]\n'
     )
 
 
@@ -70,7 +71,7 @@ def test_one_libvirtd_of_roots_at_a_time(monkeypatch: pytest.MonkeyPatch, short:
         (short / name).mkdir()
     with (
         places(short / "1", state, Deadline(1)),
-        pytest.raises(MachineError, match="another run of this checkout"),
+        pytest.raises(HostError, match="another run of this checkout"),
         places(short / "2", state, Deadline(0.1)),
     ):
         pass
@@ -86,7 +87,7 @@ def test_paths_too_long_for_a_socket_are_said_before_libvirtd_starts(
     as_user(monkeypatch, uid)
     long = tmp_path / ("x" * 90)
     long.mkdir()
-    refused = pytest.raises(MachineError, match=r"monitor\.sock is too long for a unix socket")
+    refused = pytest.raises(HostError, match=r"monitor\.sock is too long for a unix socket")
     with refused as caught, places(long, long / "run", Deadline(1)):
         pass
     assert "the kernel takes 107" in caught.value.why
@@ -97,7 +98,7 @@ def test_they_are_said_before_anything_is_built_too(monkeypatch: pytest.MonkeyPa
     """Verify: root's depends on the checkout: 52 bytes are the most; the next one is refused."""
     as_user(monkeypatch, 0)
     require(Path("/" + "x" * 51) / "build/run")
-    with pytest.raises(MachineError, match="too long"):
+    with pytest.raises(HostError, match="too long"):
         require(Path("/" + "x" * 52) / "build/run")
 
 
@@ -105,7 +106,7 @@ def test_a_user_without_a_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     """Verify: libvirt looks its user's name up; who runs these tests has one."""
     require(Path("/b/run"))
     as_user(monkeypatch, 3_999_999_999)
-    with pytest.raises(MachineError, match="the user 3999999999: it has no entry in /etc/passwd") as caught:
+    with pytest.raises(HostError, match="the user 3999999999: it has no entry in /etc/passwd") as caught:
         require(Path("/b/run"))
     assert "--through qemu" in caught.value.hint
     assert os.getuid() != 3_999_999_999

@@ -12,7 +12,7 @@ import pytest
 from reconnect.lab.binaries import Qemu
 from reconnect.lab.guest.image import Guest
 from reconnect.lab.libvirt.domain import Domain
-from reconnect.lab.libvirt.memory import SharedMemory
+from reconnect.lab.libvirt.shared_memory import SharedMemory
 from reconnect.lab.qemu.arguments import QemuArguments
 from reconnect.lab.schemes import SCHEMES
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.backends import Place
+from reconnect.lab.backends import Endpoint
 from reconnect.lab.backends.stub import Stub, StubArguments
 from reconnect.lab.faults import FAULTS
 from reconnect.lab.process import procunix
@@ -21,13 +21,13 @@ from tests.unit.lab.stub.frontend import FrontEnd
 
 
 @pytest.fixture
-def place(short: Path, tmp_path: Path) -> Place:
+def place(short: Path, tmp_path: Path) -> Endpoint:
     """A backend that listens."""
-    return Place(short / "v", True, short, tmp_path)
+    return Endpoint(short / "v", True, short, tmp_path)
 
 
 @pytest.fixture
-def backend(place: Place) -> Iterator[Stub]:
+def backend(place: Endpoint) -> Iterator[Stub]:
     """A stub that listens."""
     with Stub(place, Waiter()) as stub:
         stub.start(Deadline(20))
@@ -42,7 +42,7 @@ def test_the_command_line() -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=str)
-def test_it_ends_and_starts_again(backend: Stub, place: Place, fault: object) -> None:
+def test_it_ends_and_starts_again(backend: Stub, place: Endpoint, fault: object) -> None:
     """Steps: a handshake; the fault; a new incarnation; a handshake.
 
     Verify: the handshake's time and the connections are those of the incarnation at hand.
@@ -52,7 +52,7 @@ def test_it_ends_and_starts_again(backend: Stub, place: Place, fault: object) ->
     front.start()
     backend.waiter.wait(backend.handshake, Deadline(20), "the handshake")
     assert backend.connections() == 1
-    backend.inflict(FAULTS[getattr(fault, "name", "")], Deadline(20))
+    backend.inject(FAULTS[getattr(fault, "name", "")], Deadline(20))
     assert not procunix.listens(place.socket)
     backend.start(Deadline(20))
     assert (backend.handshake(), backend.connections()) == (None, 0)
@@ -63,16 +63,16 @@ def test_it_ends_and_starts_again(backend: Stub, place: Place, fault: object) ->
     backend.check()
 
 
-def test_a_script_reaches_the_running_stub(backend: Stub, place: Place) -> None:
+def test_a_script_reaches_the_running_stub(backend: Stub, place: Endpoint) -> None:
     """Verify: it is in force when load() returns."""
     mark = backend.load(Script.parse("GET_FEATURES:answer=9"), Deadline(20))
     assert FrontEnd.connect(place.socket).ask(Request.GET_FEATURES) == 9
-    backend.waiter.wait(lambda: backend.events.of("fired", mark), Deadline(20), "the rule")
+    backend.waiter.wait(lambda: backend.events.of("triggered", mark), Deadline(20), "the rule")
     backend.load(Script(), Deadline(20))
     FrontEnd.connect(place.socket).greet()
 
 
-def test_a_front_end_that_breaks_a_rule_fails_the_cell(backend: Stub, place: Place) -> None:
+def test_a_front_end_that_breaks_a_rule_fails_the_cell(backend: Stub, place: Endpoint) -> None:
     """Verify: wrong, not broken; and only where that is asked for."""
     FrontEnd.connect(place.socket).send(Request.RESET_OWNER)
     with pytest.raises(CellFailed, match="QEMU broke a rule of the protocol: RESET_OWNER"):
@@ -97,7 +97,7 @@ class _Unreadable(Script):
 def test_it_connects_where_qemu_listens(short: Path, tmp_path: Path) -> None:
     """Verify: it connects, whenever the listener comes."""
     with (
-        Stub(Place(short / "v", False, short, tmp_path), Waiter()) as backend,
+        Stub(Endpoint(short / "v", False, short, tmp_path), Waiter()) as backend,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,
     ):
         backend.start(Deadline(20))
@@ -108,7 +108,7 @@ def test_it_connects_where_qemu_listens(short: Path, tmp_path: Path) -> None:
         backend.waiter.wait(lambda: backend.connections() == 1, Deadline(20), "the connection")
 
 
-def test_somebody_elses_socket_is_left_alone(place: Place) -> None:
+def test_somebody_elses_socket_is_left_alone(place: Endpoint) -> None:
     """Verify: a listener at the path is not removed."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other, Stub(place, Waiter()) as backend:
         other.bind(str(place.socket))

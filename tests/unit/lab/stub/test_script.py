@@ -76,7 +76,7 @@ def test_before_read_resets(start: Start, dial: Dial) -> None:
         front.greet()
     stub.until("closed", by="script")
     assert not stub.of("message", name="GET_QUEUE_NUM")
-    assert stub.until("fired")["rule"] == "GET_QUEUE_NUM:before-read"
+    assert stub.until("triggered")["rule"] == "GET_QUEUE_NUM:before-read"
     dial(stub).greet()
 
 
@@ -104,7 +104,7 @@ def test_stall_and_truncate_stay_connected(start: Start, dial: Dial, action: str
     front = dial(stub)
     front.send(Request.GET_FEATURES)
     front.send(Request.GET_FEATURES)
-    stub.until("fired")
+    stub.until("triggered")
     dial(stub).greet()
     front.connection.settimeout(0.1)
     received = front.connection.recv(64) if size else b""
@@ -180,7 +180,7 @@ def test_drip_where_nothing_is_answered(start: Start, dial: Dial) -> None:
     front = dial(stub)
     front.greet()
     assert front.ask(Request.GET_FEATURES) == FEATURES
-    assert stub.until("fired")["rule"] == "SET_OWNER:drip"
+    assert stub.until("triggered")["rule"] == "SET_OWNER:drip"
 
 
 @pytest.mark.parametrize("action", ["before-read", "after-read", "stall"])

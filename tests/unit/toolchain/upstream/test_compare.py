@@ -11,7 +11,7 @@ import pytest
 from reconnect.project import config
 from reconnect.project.workspace import ROOT
 from reconnect.toolchain.upstream import report
-from reconnect.toolchain.upstream.compare import Change, Row, compare, forgive
+from reconnect.toolchain.upstream.compare import Change, Row, compare, reclassify_flaky
 from reconnect.toolchain.upstream.outcome import Outcome, Result
 from reconnect.toolchain.upstream.run import Verdict
 
@@ -58,14 +58,14 @@ def test_a_failure_that_does_not_come_back_is_flaky() -> None:
     before = [*result("pass", "a"), *result("pass", "b"), *result("pass", "c")]
     first = compare(before, [*result("fail", "a"), *result("fail", "b"), *result("fail", "c")])
     again = compare(before, [*result("pass", "a"), *result("fail", "b")])
-    told = forgive(first, again)
+    told = reclassify_flaky(first, again)
     assert [row.change for row in told] == [Change.FLAKY, Change.WORSE, Change.WORSE]
     assert told[0].why == "because; passed when run again, alone"
 
 
 def test_what_was_not_run_again_is_not_forgiven() -> None:
     rows = compare(result("pass"), result("fail"))
-    assert forgive(rows, []) == rows
+    assert reclassify_flaky(rows, []) == rows
 
 
 @pytest.fixture

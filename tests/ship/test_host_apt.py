@@ -9,7 +9,7 @@ from debian.deb822 import Deb822
 
 from reconnect.kit.errors import SourceError
 from reconnect.ship import machine
-from reconnect.ship.machine import KEYRING
+from reconnect.ship.host_apt import KEYRING
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from reconnect.lab.process.lines import tail_of
 from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu import sanitizer
 from reconnect.lab.qemu.arguments import QemuArguments
-from reconnect.lab.qemu.qmp import Data, Monitor, Refused
+from reconnect.lab.qemu.qmp import CommandRefused, Data, Monitor
 
 PANIC = "Kernel panic - not syncing"
 QUIT_SECONDS = 15.0
@@ -117,11 +117,11 @@ class Machine(abc.ABC):
     def execute(self, command: str, deadline: Deadline, **arguments: object) -> object:
         """Run a command of QEMU's monitor.
 
-        :raises Refused: QEMU's answer is an error.
+        :raises CommandRefused: QEMU's answer is an error.
         """
         try:
             return self._monitor.execute(command, deadline, **arguments)
-        except Refused:
+        except CommandRefused:
             raise
         except CellError:
             self.check_soon()

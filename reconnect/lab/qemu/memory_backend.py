@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from reconnect.kit.errors import MachineError
+from reconnect.kit.errors import HostError
 
 MIB = 2**20
 
@@ -20,14 +20,14 @@ def memory_folder(mib: int, candidates: Sequence[Path] | None = None) -> Path:
     disk is slower and works as well.
 
     :param candidates: without them /dev/shm, then TMPDIR.
-    :raises MachineError: none has the room.
+    :raises HostError: none has the room.
     """
     folders = candidates or (Path("/dev/shm"), Path(tempfile.gettempdir()))
     rooms = {folder: shutil.disk_usage(folder).free // MIB for folder in folders if os.access(folder, os.W_OK)}
     for folder, room in rooms.items():
         if room >= mib:
             return folder
-    raise MachineError(
+    raise HostError(
         f"there is no room for the guest's {mib} MiB of memory",
         why="; ".join(f"{folder} has {room} MiB free" for folder, room in rooms.items()) or "no folder is writable",
         hint="give the container more shared memory (--shm-size), or set TMPDIR to a folder with room",

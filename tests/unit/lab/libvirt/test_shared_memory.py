@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconnect.lab.libvirt import memory
-from reconnect.lab.libvirt.memory import hugepages_lack, shared_memory, version
+from reconnect.lab.libvirt.shared_memory import hugepages_lack, shared_memory, version
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.faults import FAULTS
-from reconnect.lab.matrix.lane import Lane, MatrixArguments
+from reconnect.lab.matrix.testbed import MatrixArguments, Testbed
 from reconnect.lab.process.failure import CellFailed
 from reconnect.lab.process.lines import tail_of
-from reconnect.lab.qemu.qmp import Refused
+from reconnect.lab.qemu.qmp import CommandRefused
 from reconnect.lab.stub.script import Script
 
 SECONDS = 20.0
@@ -38,7 +38,7 @@ class Arguments(MatrixArguments):
         return [*(self.exchange.get(word, word) for word in super().argv()), *self.more]
 
 
-class Bench(Lane):
+class ScriptedTestbed(Testbed):
     """A lane whose QEMU may have other words in its command line."""
 
     exchange: Mapping[str, str] = MappingProxyType({})
@@ -64,7 +64,7 @@ class Bench(Lane):
 
     def steady(self, deadline: Deadline | None = None) -> None:
         """Wait until probes are answered."""
-        self.forget_probes()
+        self.reset_probe_record()
         self.wait_steady(10, deadline or Deadline(SECONDS), "probes to be answered", CellFailed)
 
     def until(self, condition: Callable[[], Any], what: str) -> Any:
@@ -78,7 +78,7 @@ class Bench(Lane):
 
     def kill_backend(self) -> None:
         """Nobody listens at the vhost-user socket from here on, and there is no such file."""
-        self.backend.inflict(FAULTS["crash"], Deadline(SECONDS))
+        self.backend.inject(FAULTS["crash"], Deadline(SECONDS))
         self.socket.unlink(missing_ok=True)
 
     def revive_backend(self) -> None:
@@ -100,7 +100,7 @@ class Bench(Lane):
         """Let a migration, the next one or that which is under way, send so many bytes a second at most."""
         try:
             self.ask("migrate-set-parameters", max_bandwidth=speed)
-        except Refused:
+        except CommandRefused:
             # Before QEMU 2.8.
             self.ask("migrate_set_speed", value=speed)
 
@@ -109,7 +109,7 @@ class Bench(Lane):
         whole: dict[str, Any] = {"qom-type": kind, "id": name}
         try:
             self.ask("object-add", **whole, **properties)
-        except Refused:
+        except CommandRefused:
             # Before QEMU 6.0.
             self.ask("object-add", **whole, props=properties)
 
@@ -135,8 +135,8 @@ class Bench(Lane):
         return Arguments(**fields, exchange=self.exchange, more=self.more)
 
 
-class TwoPairs(Bench):
-    """A bench with two queue pairs."""
+class TwoPairs(ScriptedTestbed):
+    """A testbed with two queue pairs."""
 
     pairs = 2
     exchange = MappingProxyType(

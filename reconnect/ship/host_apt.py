@@ -18,7 +18,7 @@ from debian.deb822 import Deb822
 
 from reconnect.kit import command
 from reconnect.kit.command import CommandError
-from reconnect.kit.errors import MachineError, SourceError
+from reconnect.kit.errors import HostError, SourceError
 from reconnect.toolchain.apt import ETC, write_sources
 
 SUITE = "bookworm"
@@ -35,7 +35,7 @@ _PASSED_ON = re.compile(r"Acquire::(http|https|Proxy|Check|ForceIPv|Languages|Re
 
 
 @dataclass(frozen=True)
-class MachineApt:
+class HostApt:
     """The configuration, as files below one folder.
 
     :param sources: one deb822 list with the entries for Debian 12.
@@ -53,7 +53,7 @@ class MachineApt:
         return {name: path for name, path in files.items() if path.is_file() and path.stat().st_size}
 
 
-def derive(into: Path, etc: Path = ETC, environ: Mapping[str, str] = os.environ) -> MachineApt:
+def derive(into: Path, etc: Path = ETC, environ: Mapping[str, str] = os.environ) -> HostApt:
     """Write the machine's configuration into a folder that only its owner can read.
 
     :param etc: the machine's apt configuration.
@@ -61,7 +61,7 @@ def derive(into: Path, etc: Path = ETC, environ: Mapping[str, str] = os.environ)
     """
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True, mode=0o700)
-    files = MachineApt(into / "apt.sources", into / "apt.conf", into / "apt.auth", into / "ca.crt")
+    files = HostApt(into / "apt.sources", into / "apt.conf", into / "apt.auth", into / "ca.crt")
     write_sources(etc, into)
     entries = list(_debian_entries(into))
     for derived in ("machine.list", "machine.sources"):
@@ -142,7 +142,7 @@ def _conf_lines() -> Iterable[str]:
     try:
         dump = command.run(["apt-config", "dump"], timeout=60).output
     except CommandError as error:
-        raise MachineError(
+        raise HostError(
             "apt is not on this machine", why=str(error), hint="the image is built on a Debian or Ubuntu host"
         ) from error
     return [line for line in dump.splitlines() if _PASSED_ON.match(line) and "CaInfo" not in line]

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.kit.errors import ConfigError, MachineError, SourceError
+from reconnect.kit.errors import ConfigError, HostError, SourceError
 from reconnect.lab.guest.image import build_guest, compile_probe
 from reconnect.lab.qemu.accel import check_accelerator
-from reconnect.lab.qemu.memory import memory_folder
+from reconnect.lab.qemu.memory_backend import memory_folder
 
 
 def test_kvm_that_is_absent_is_a_machine_error(tmp_path: Path) -> None:
     """Verify: exit code 6, the device's name, and that tcg needs nothing."""
-    with pytest.raises(MachineError, match="there is no") as caught:
+    with pytest.raises(HostError, match="there is no") as caught:
         check_accelerator("kvm", tmp_path / "kvm")
     assert caught.value.exit_code == 6
     assert "tcg" in caught.value.hint
@@ -24,7 +24,7 @@ def test_kvm_that_is_absent_is_a_machine_error(tmp_path: Path) -> None:
 def test_a_device_that_is_not_kvm_is_a_machine_error(tmp_path: Path) -> None:
     """Verify: a file in its place is found out by asking it."""
     (tmp_path / "kvm").write_bytes(b"")
-    with pytest.raises(MachineError, match="is not KVM's device"):
+    with pytest.raises(HostError, match="is not KVM's device"):
         check_accelerator("kvm", tmp_path / "kvm")
 
 
@@ -33,7 +33,7 @@ def test_a_device_that_may_not_be_opened_is_a_machine_error(tmp_path: Path) -> N
     """Verify: the hint names the group."""
     (tmp_path / "kvm").write_bytes(b"")
     (tmp_path / "kvm").chmod(0)
-    with pytest.raises(MachineError, match="can't be opened") as caught:
+    with pytest.raises(HostError, match="can't be opened") as caught:
         check_accelerator("kvm", tmp_path / "kvm")
     assert "kvm" in caught.value.hint
 
@@ -49,7 +49,7 @@ def test_an_unknown_accelerator_is_refused() -> None:
 def test_too_little_room_for_the_guest_is_said_with_the_figures(tmp_path: Path) -> None:
     """Verify: a container's small /dev/shm is no SIGBUS in the middle of a boot, but an error before it."""
     assert memory_folder(1, [tmp_path]) == tmp_path
-    with pytest.raises(MachineError, match="no room") as caught:
+    with pytest.raises(HostError, match="no room") as caught:
         memory_folder(2**40, [tmp_path])
     assert f"{tmp_path} has" in caught.value.why
     assert "--shm-size" in caught.value.hint
@@ -61,7 +61,7 @@ def test_a_missing_compiler_names_its_package(tmp_path: Path, monkeypatch: pytes
     Verify: exit code 6 and the package.
     """
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MachineError, match="no C compiler") as caught:
+    with pytest.raises(HostError, match="no C compiler") as caught:
         compile_probe(tmp_path / "probe")
     assert "apt-get install gcc" in caught.value.hint
     assert caught.value.exit_code == 6
@@ -72,7 +72,7 @@ def test_a_compiler_that_fails_is_shown(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "gcc").write_text("#!/bin/sh\necho cannot find -lc\nexit 1\n", encoding="utf-8")
     (tmp_path / "gcc").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(MachineError, match="does not compile") as caught:
+    with pytest.raises(HostError, match="does not compile") as caught:
         compile_probe(tmp_path / "probe")
     assert "cannot find -lc" in caught.value.why
     assert "libc6-dev" in caught.value.hint

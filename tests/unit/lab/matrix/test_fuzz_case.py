@@ -1,4 +1,4 @@
-"""A seed's walk, with steps of our own making: the real ones take real guests."""
+"""A seed's steps, with steps of our own making: the real ones take real guests."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from typing import Any, cast
 import pytest
 
 from reconnect.lab.matrix import fuzz
-from reconnect.lab.matrix.attempt import Attempt, NotSent
-from reconnect.lab.matrix.entries import Entry
-from reconnect.lab.matrix.kinds import attempt_for
-from reconnect.lab.matrix.lane import Lane
+from reconnect.lab.matrix.cases import Case
+from reconnect.lab.matrix.fuzz_case import FuzzCase
+from reconnect.lab.matrix.kinds import matrix_case_for
+from reconnect.lab.matrix.matrix_case import MatrixCase, NotSent
+from reconnect.lab.matrix.testbed import Testbed
 from reconnect.lab.matrix.unload import Unload
-from reconnect.lab.matrix.walk import Walk
 from reconnect.lab.process.failure import CellError, CellFailed
 
 LANE = cast("Any", None)
 """No step of these gets as far as to touch it."""
 
 
-def _walk(monkeypatch: pytest.MonkeyPatch, do: Callable[[Entry], None]) -> Walk:
-    class Step(Attempt):
+def _walk(monkeypatch: pytest.MonkeyPatch, do: Callable[[Case], None]) -> FuzzCase:
+    class Step(MatrixCase):
         def run(self) -> None:
-            do(self.entry)
+            do(self.case)
 
-    def make(entry: Entry, lane: Lane) -> Attempt:
-        return Step(entry, lane)
+    def make(case: Case, testbed: Testbed) -> MatrixCase:
+        return Step(case, testbed)
 
     monkeypatch.setattr(fuzz, "SECONDS", 0.05)
-    return Walk(Entry.parse("fuzz:7@reconnect"), LANE, make)
+    return FuzzCase(Case.parse("fuzz:7@reconnect"), LANE, make)
 
 
 def test_a_walk_that_does_nothing_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify: where no step's message is ever sent, that is an error and not a good end."""
 
-    def nothing(_: Entry) -> None:
-        raise NotSent("not at this moment")
+    def nothing(_: Case) -> None:
+        raise NotSent("not at this phase")
 
     with pytest.raises(CellError, match=r"not one of \d+ steps of seed 7 did anything"):
         _walk(monkeypatch, nothing).run()
 
 
 def test_a_step_that_fails_ends_the_walk_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verify: the failure is of its kind, and names step, seed and entry: it can be tried alone."""
+    """Verify: the failure is of its kind, and names step, seed and case: it can be tried alone."""
     steps: list[str] = []
 
-    def third(entry: Entry) -> None:
-        steps.append(entry.name)
+    def third(case: Case) -> None:
+        steps.append(case.name)
         if len(steps) == 3:
             raise CellFailed("the network did not come back", ["a line"])
 
@@ -59,13 +59,13 @@ def test_a_step_that_fails_ends_the_walk_and_is_named(monkeypatch: pytest.Monkey
 
 def test_a_good_walk_counts_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify: each step that did something counts."""
-    walk = _walk(monkeypatch, lambda _: None)
-    walk.run()
-    assert walk.taken > 1
+    steps = _walk(monkeypatch, lambda _: None)
+    steps.run()
+    assert steps.taken > 1
 
 
 def test_each_entry_has_its_module() -> None:
-    """Verify: by moment; a walk takes its steps the same way."""
-    assert isinstance(attempt_for(Entry.parse("away@unload"), LANE), Unload)
-    assert type(attempt_for(Entry.parse("rehearse@set-link"), LANE)) is Attempt
-    assert isinstance(attempt_for(Entry.parse("fuzz:1@reconnect"), LANE), Walk)
+    """Verify: by phase; a steps takes its steps the same way."""
+    assert isinstance(matrix_case_for(Case.parse("away@unload"), LANE), Unload)
+    assert type(matrix_case_for(Case.parse("rehearse@set-link"), LANE)) is MatrixCase
+    assert isinstance(matrix_case_for(Case.parse("fuzz:1@reconnect"), LANE), FuzzCase)

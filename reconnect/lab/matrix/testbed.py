@@ -1,4 +1,4 @@
-"""A stub and a QEMU that serve one entry of the matrix after the other."""
+"""A stub and a QEMU that serve one case of the matrix after the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psutil
 
 from reconnect.kit.deadline import Deadline
 from reconnect.kit.sockets import checked
-from reconnect.lab.backends import Place
+from reconnect.lab.backends import Endpoint
 from reconnect.lab.backends.stub import Stub
 from reconnect.lab.binaries import Qemu
 from reconnect.lab.guest.image import Guest
@@ -20,7 +20,7 @@ from reconnect.lab.process.failure import CellEnded, CellError
 from reconnect.lab.process.rundir import runtime_dir
 from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu.arguments import QemuArguments, pinned
-from reconnect.lab.qemu.memory import memory_folder
+from reconnect.lab.qemu.memory_backend import memory_folder
 from reconnect.lab.qemu.vm import Vm
 from reconnect.lab.scenario import Options
 from reconnect.lab.schemes import Scheme
@@ -49,7 +49,7 @@ class MatrixArguments(QemuArguments):
 
 @dataclass(frozen=True)
 class Shape:
-    """What a QEMU is like that serves the entries of a moment; see :class:`MatrixArguments`.
+    """What a QEMU is like that serves the cases of a phase; see :class:`MatrixArguments`.
 
     :param append: words for the kernel's command line.
     """
@@ -70,11 +70,11 @@ SHAPES = {
     # What the kernel makes of its own use of hot-plugged memory it never gives back: keep it to what can be moved.
     "memory": Shape(slots=1, append="memhp_default_state=online_movable"),
 }
-"""By moment, where it is not the ordinary one."""
+"""By phase, where it is not the ordinary one."""
 
 
 @dataclass(frozen=True)
-class Held:
+class ResourceUsage:
     """What QEMU holds.
 
     :param anonymous_kib: without the guest's memory and other files.
@@ -86,7 +86,7 @@ class Held:
     anonymous_kib: int
 
 
-class Lane:
+class Testbed:
     """A stub and a QEMU. A context manager: all is ended on leaving.
 
     :param folder: takes the logs.
@@ -108,11 +108,11 @@ class Lane:
         self.backend: Stub
         self.vm: Vm
 
-    def __enter__(self) -> Lane:
+    def __enter__(self) -> Testbed:
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             runtime = stack.enter_context(runtime_dir())
-            place = Place(checked(runtime / "vhost.sock"), not self.scheme.qemu_listens, runtime, self.folder)
+            place = Endpoint(checked(runtime / "vhost.sock"), not self.scheme.qemu_listens, runtime, self.folder)
             self.backend = stack.enter_context(Stub(place, self.waiter, self.pairs))
             self.backend.strict = False
             self.backend.start(Deadline(self.options.fault))
@@ -140,18 +140,18 @@ class Lane:
         return self.runtime / "vhost.sock"
 
     @property
-    def held(self) -> Held:
+    def usage(self) -> ResourceUsage:
         """What QEMU holds now."""
         try:
             process = self.vm.process
             memory = process.memory_info()
             anonymous = (memory.rss - memory.shared) // 1024
-            return Held(process.num_fds(), process.num_threads(), memory.rss // 1024, anonymous)
+            return ResourceUsage(process.num_fds(), process.num_threads(), memory.rss // 1024, anonymous)
         except psutil.Error as error:
             self.vm.check_soon()
             raise CellError(f"QEMU's figures can't be read: {error}") from error
 
-    def forget_probes(self) -> ProbeRecord:
+    def reset_probe_record(self) -> ProbeRecord:
         """Begin a new record of probes; returns the old one."""
         assert self.vm.probe is not None
         old, self.vm.probe.record = self.vm.probe.record, ProbeRecord()

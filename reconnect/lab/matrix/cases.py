@@ -1,4 +1,4 @@
-"""Which entries there are: data, and the words that name them on the command line."""
+"""Which cases there are: data, and the words that name them on the command line."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ REHEARSE, AWAY, MANY, FUZZ = "rehearse", "away", "many", "fuzz"
 PLUG, UNPLUG, DEAD, DIMM, WEDGE = "plug", "unplug", "dead", "dimm", "wedge"
 RULED = (CUT, LIE, GONE, SPIN, HANG)
 COUNTED = {MANY: "reconnect", FUZZ: "reconnect", DIMM: "memory"}
-"""Kinds that take a number, each with its moment."""
+"""Kinds that take a number, each with its phase."""
 
-MOMENTS = (
+PHASES = (
     *("startup", "boot", "reconnect", "queues", "set-link", "stop-cont", "unload", "reboot", "migrate"),
     *("hot-plug", "memory", "quit"),
 )
 NEW_SEEDS = 10**6
 """A seed that is drawn is one of so many: short enough to be typed again."""
 
-WORDED = ("hot-plug", "memory")
-"""Moments that take no rules."""
+UNRULED = ("hot-plug", "memory")
+"""Phases that take no rules."""
 
 GREETED = ("reconnect", "queues")
-"""Moments that begin with a new connection."""
+"""Phases that begin with a new connection."""
 
 FIRST = (CONNECT, "GET_FEATURES")
 """What such a connection begins with."""
 
 FRESH = ("startup", "boot", "quit")
-"""Moments that need a QEMU of their own."""
+"""Phases that need a QEMU of their own."""
 
 GREETING = (
     *("GET_FEATURES", "GET_PROTOCOL_FEATURES", "SET_PROTOCOL_FEATURES", "GET_QUEUE_NUM", "SET_OWNER"),
@@ -67,7 +67,7 @@ CUTS = {
     # The log is begun. (When all of the memory is sent the rings are stopped, as in stop-cont.)
     "migrate": ("SET_LOG_BASE", "SET_FEATURES", "SET_VRING_ADDR"),
 }
-"""The messages at which each moment is cut."""
+"""The messages at which each phase is cut."""
 
 CUT_SOMEWHERE = frozenset(text.split("#")[0] for text in (*GREETING, *RINGS, *STOP, "SET_LOG_BASE"))
 """A rehearsal that hears another message finds a hole in the matrix."""
@@ -123,7 +123,7 @@ LIES["queues"] = ("GET_QUEUE_NUM:answer=1",)
 SPINS["queues"] = ("GET_QUEUE_NUM:answer=1@any",)
 
 # Entries that are no rule for the stub: what each word stands for is told in the modules of that name.
-WORDS = {
+VARIANTS = {
     (PLUG, "hot-plug"): ("default", "reconnect=1", "reconnect=0", "absent", "closing", "orphan"),
     (UNPLUG, "hot-plug"): ("connected", "away", "closing", "silent", "netdev-first", "queues=2"),
     (WEDGE, "reconnect"): ("commands", "reboot"),
@@ -147,46 +147,46 @@ _NAME = re.compile(r"([a-z]+)(?::(.+))?@([a-z-]+)", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One entry of the matrix.
+class Case:
+    """One case of the matrix.
 
     :param rule: None for those of no rule.
     :param count: how many restarts (:data:`MANY`, :data:`DIMM`); the seed (:data:`FUZZ`).
-    :param word: one of :data:`WORDS`.
+    :param variant: one of :data:`VARIANTS`.
     """
 
     kind: str
     rule: Rule | None
-    moment: str
+    phase: str
     count: int = 0
-    word: str = ""
+    variant: str = ""
 
     @classmethod
-    def parse(cls, name: str) -> Entry:
-        """An entry from its name: of the tables here, or any other of the kind; ``fuzz`` without a seed draws one.
+    def parse(cls, name: str) -> Case:
+        """An case from its name: of the tables here, or any other of the kind; ``fuzz`` without a seed draws one.
 
         :raises ValueError: it is none.
         """
         found = _NAME.fullmatch(name)
-        kind, detail, moment = found.groups() if found else ("", "", "")
-        ruled = moment in MOMENTS and moment not in WORDED
+        kind, detail, phase = found.groups() if found else ("", "", "")
+        ruled = phase in PHASES and phase not in UNRULED
         if ruled and kind in RULED and detail:
-            return cls(kind, Rule.parse(detail), moment)
-        if (moment in AWAYS if kind == AWAY else ruled and kind == REHEARSE) and not detail:
-            return cls(kind, None, moment)
-        if kind == FUZZ and moment == COUNTED[kind] and not detail:
-            return cls(kind, None, moment, secrets.randbelow(NEW_SEEDS))
-        if kind in COUNTED and moment == COUNTED[kind] and detail and detail.isdecimal():
-            return cls(kind, None, moment, int(detail))
-        if detail in WORDS.get((kind, moment), ()):
-            return cls(kind, None, moment, word=detail)
-        raise ValueError(f"{name!r} is no entry of the matrix")
+            return cls(kind, Rule.parse(detail), phase)
+        if (phase in AWAYS if kind == AWAY else ruled and kind == REHEARSE) and not detail:
+            return cls(kind, None, phase)
+        if kind == FUZZ and phase == COUNTED[kind] and not detail:
+            return cls(kind, None, phase, secrets.randbelow(NEW_SEEDS))
+        if kind in COUNTED and phase == COUNTED[kind] and detail and detail.isdecimal():
+            return cls(kind, None, phase, int(detail))
+        if detail in VARIANTS.get((kind, phase), ()):
+            return cls(kind, None, phase, variant=detail)
+        raise ValueError(f"{name!r} is no case of the matrix")
 
     @property
     def name(self) -> str:
         """As on the command line and in results.json."""
-        detail = str(self.rule) if self.rule else str(self.count) if self.kind in COUNTED else self.word
-        return f"{self.kind}:{detail}@{self.moment}" if detail else f"{self.kind}@{self.moment}"
+        detail = str(self.rule) if self.rule else str(self.count) if self.kind in COUNTED else self.variant
+        return f"{self.kind}:{detail}@{self.phase}" if detail else f"{self.kind}@{self.phase}"
 
     @property
     def script(self) -> Script:
@@ -194,9 +194,9 @@ class Entry:
         if self.kind == AWAY:
             return Script.parse("CONNECT:after-read@any", hang_up=True)
         rules = () if self.rule is None else (self.rule,)
-        if self.moment == "startup":
+        if self.phase == "startup":
             return Script(rules)
-        if self.moment in GREETED:
+        if self.phase in GREETED:
             return Script(rules, hang_up=True)
         return Script(tuple(replace(rule, connection=0) for rule in rules))
 
@@ -205,83 +205,85 @@ class Entry:
         """Whether the backend is silent from the first message of a connection that was made again."""
         rule = self.rule
         silent = rule is not None and rule.action == "stall" and rule.message in FIRST and rule.occurrence == 1
-        return silent and self.kind == HANG and self.moment in GREETED
+        return silent and self.kind == HANG and self.phase in GREETED
 
     @property
     def expected(self) -> str:
         """What must come of it."""
-        if self.moment == "quit":
+        if self.phase == "quit":
             return "ends"
-        return "dead" if self.word == "reconnect=0" else "recovers"
+        return "dead" if self.variant == "reconnect=0" else "recovers"
 
 
-def _ruled(kind: str, table: dict[str, tuple[str, ...]]) -> Iterator[Entry]:
-    return (Entry(kind, Rule.parse(text), moment) for moment, texts in table.items() for text in texts)
+def _ruled(kind: str, table: dict[str, tuple[str, ...]]) -> Iterator[Case]:
+    return (Case(kind, Rule.parse(text), phase) for phase, texts in table.items() for text in texts)
 
 
-def _cuts(moment: str) -> Iterator[Entry]:
-    yield Entry(REHEARSE, None, moment)
-    for message in CUTS[moment]:
+def _cuts(phase: str) -> Iterator[Case]:
+    yield Case(REHEARSE, None, phase)
+    for message in CUTS[phase]:
         answered = Request[message.split("#")[0]] in (*ANSWERED, Request.SET_MEM_TABLE, Request.SET_LOG_BASE)
         for action in CLOSING if answered else ("before-read", "after-read"):
-            yield Entry(CUT, Rule.parse(f"{message}:{action}"), moment)
+            yield Case(CUT, Rule.parse(f"{message}:{action}"), phase)
 
 
-def _worded() -> Iterator[Entry]:
-    return (Entry(kind, None, moment, word=word) for (kind, moment), words in WORDS.items() for word in words)
+def _variants() -> Iterator[Case]:
+    return (
+        Case(kind, None, phase, variant=variant) for (kind, phase), variants in VARIANTS.items() for variant in variants
+    )
 
 
-def _by_name(entries: Iterable[Entry]) -> dict[str, Entry]:
-    # Sorted by moment (sort is stable): those of one moment share a guest.
-    return {entry.name: entry for entry in sorted(entries, key=lambda entry: MOMENTS.index(entry.moment))}
+def _by_name(cases: Iterable[Case]) -> dict[str, Case]:
+    # Sorted by phase (sort is stable): those of one phase share a guest.
+    return {case.name: case for case in sorted(cases, key=lambda case: PHASES.index(case.phase))}
 
 
-def _by_name_alone(entry: Entry) -> bool:
-    return any(fnmatch.fnmatchcase(entry.name, pattern) for pattern in BY_NAME)
+def _by_name_alone(case: Case) -> bool:
+    return any(fnmatch.fnmatchcase(case.name, pattern) for pattern in BY_NAME)
 
 
 _WISHED = _by_name(
     [
-        *(entry for moment in MOMENTS if moment not in WORDED for entry in _cuts(moment)),
+        *(case for phase in PHASES if phase not in UNRULED for case in _cuts(phase)),
         *_ruled(LIE, LIES),
         *_ruled(GONE, GONES),
         *_ruled(SPIN, SPINS),
         *_ruled(HANG, HANGS),
-        *(Entry(AWAY, None, moment) for moment in AWAYS),
-        Entry(MANY, None, "reconnect", 20),
-        *_worded(),
-        Entry(DIMM, None, "memory", 10),
+        *(Case(AWAY, None, phase) for phase in AWAYS),
+        Case(MANY, None, "reconnect", 20),
+        *_variants(),
+        Case(DIMM, None, "memory", 10),
     ]
 )
-DEFAULT = {name: entry for name, entry in _WISHED.items() if not _by_name_alone(entry)}
+DEFAULT = {name: case for name, case in _WISHED.items() if not _by_name_alone(case)}
 EXTRA = _by_name(
     [
         *_ruled(HANG, HANGS_BY_NAME),
         *filter(_by_name_alone, _WISHED.values()),
-        Entry(MANY, None, "reconnect", 200),
+        Case(MANY, None, "reconnect", 200),
     ]
 )
-ENTRIES = {**DEFAULT, **EXTRA}
+CASES = {**DEFAULT, **EXTRA}
 
 
-def is_entry(fault: str) -> bool:
-    """Whether a cell's fault is an entry of the matrix: the others have no moment."""
+def is_case(fault: str) -> bool:
+    """Whether a cell's fault is an case of the matrix: the others have no phase."""
     return "@" in fault
 
 
 def named(words: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The entries that words name: :data:`MATRIX`, a name, or a pattern as a shell has it (``cut:*@reboot``).
+    """The cases that words name: :data:`MATRIX`, a name, or a pattern as a shell has it (``cut:*@reboot``).
 
-    :returns: the names of entries, each once, those of a moment together; and the words that name none.
+    :returns: the names of cases, each once, those of a phase together; and the words that name none.
     """
     found: dict[str, None] = {}
     unknown = []
     for word in words:
-        matching: Collection[str] = DEFAULT if word == MATRIX else fnmatch.filter(ENTRIES, word)
+        matching: Collection[str] = DEFAULT if word == MATRIX else fnmatch.filter(CASES, word)
         if not matching:
             try:
-                matching = [Entry.parse(word).name]
+                matching = [Case.parse(word).name]
             except (ValueError, ScriptError):
                 unknown.append(word)
         found |= dict.fromkeys(matching)
-    return sorted(found, key=lambda name: MOMENTS.index(Entry.parse(name).moment)), unknown
+    return sorted(found, key=lambda name: PHASES.index(Case.parse(name).phase)), unknown

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.process.failure import CellFailed
 from reconnect.lab.process.waiter import Waiter
-from reconnect.lab.qemu.machine import Machine
+from reconnect.lab.qemu.virtual_machine import Machine
 
 LIMIT_MS = 1000.0
 """Far above what a busy machine adds, and far below what a silent backend costs where QEMU waits for it."""
@@ -37,15 +37,15 @@ def slowest_answer(vm: Machine, waiter: Waiter, over: Callable[[], bool], deadli
     return round(slowest * 1000, 1)
 
 
-def judge(monitor_ms: float, silence_ms: float) -> None:
+def judge(monitor_ms: float, tx_gap_ms: float) -> None:
     """Object to a machine that stood still.
 
     :param monitor_ms: the longest time that an answer of the monitor took.
-    :param silence_ms: the longest time for which the guest sent nothing.
+    :param tx_gap_ms: the longest time for which the guest sent nothing.
     :raises CellFailed: one of them is above :data:`LIMIT_MS`.
     """
-    if max(monitor_ms, silence_ms) > LIMIT_MS:
+    if max(monitor_ms, tx_gap_ms) > LIMIT_MS:
         raise CellFailed(
             "the machine stood still while its backend kept silent: "
-            f"the monitor's slowest answer took {monitor_ms:.0f} ms, the guest sent nothing for {silence_ms:.0f} ms"
+            f"the monitor's slowest answer took {monitor_ms:.0f} ms, the guest sent nothing for {tx_gap_ms:.0f} ms"
         )

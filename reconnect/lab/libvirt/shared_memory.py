@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconnect.lab.qemu.memory import memory_folder
+from reconnect.lab.qemu.memory_backend import memory_folder
 
 PAGE_KIB = 2048
 FREE = Path(f"/sys/kernel/mm/hugepages/hugepages-{PAGE_KIB}kB/free_hugepages")
