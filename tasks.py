@@ -174,7 +174,7 @@ def build(_: Context, component: str = "", stack: str = "", sanitize: bool = Fal
         "repeat": "how often each cell is run (default: 1)",
         "neighbour": "permanent: the guest knows its peer's address; arp: it must ask again (default: permanent)",
         "accel": "tcg or kvm (default: tcg)",
-        "through": "qemu, libvirt, attach (libvirt, the interface attached after the boot), all "
+        "launcher": "qemu, libvirt, attach (libvirt, the interface attached after the boot), all "
         "(default: qemu; for policy libvirt)",
         "sanitize": "run a QEMU with AddressSanitizer: what it reports fails the cell",
     },
@@ -189,14 +189,14 @@ def test_reconnect(
     repeat: int = 1,
     neighbour: str = "permanent",
     accel: str = "tcg",
-    through: str = "",
+    launcher: str = "",
     sanitize: bool = False,
 ) -> None:
     """The main job: build what is missing, crash the switch under real guests, print and write what came of it."""
     from reconnect.jobs import main as mainjob
 
     workspace = _workspace()
-    request = mainjob.Request(stack, scheme, backend, fault, repeat, neighbour, accel, through, sanitize)
+    request = mainjob.Request(stack, scheme, backend, fault, repeat, neighbour, accel, launcher, sanitize)
     mainjob.run(workspace, _config(workspace), request)
 
 

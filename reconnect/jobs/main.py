@@ -43,7 +43,7 @@ class Request:
     repeat: int = 1
     neighbour: str = "permanent"
     accel: str = "tcg"
-    through: str = ""
+    launcher: str = ""
     sanitize: bool = False
 
 
@@ -53,17 +53,17 @@ def run(workspace: Workspace, config: Config, request: Request) -> RunResult:
     :raises VerdictError: a cell did not show what it had to show; results and reports are written all the same.
     :raises ReconnectError: see the steps; a wrong word is refused before any work.
     """
-    cells = selection.select(request.scheme, request.backend, request.fault, request.repeat, request.through)
+    cells = selection.select(request.scheme, request.backend, request.fault, request.repeat, request.launcher)
     if request.sanitize:
-        cells = _without_libvirt(cells, named=bool(request.scheme or request.through))
+        cells = _without_libvirt(cells, named=bool(request.scheme or request.launcher))
     if request.neighbour not in NEIGHBOURS:
         raise unknown("neighbour", request.neighbour, NEIGHBOURS, "--neighbour")
     check_accelerator(request.accel)
     for name in {cell.backend for cell in cells}:
         selection.BACKENDS[name].require()
-    if any(cell.through != QEMU for cell in cells):
+    if any(cell.launcher != QEMU for cell in cells):
         libvirt_places.require(workspace.state)
-    roles = ("qemu",) if all(cell.through == QEMU for cell in cells) else ("qemu", "libvirt")
+    roles = ("qemu",) if all(cell.launcher == QEMU for cell in cells) else ("qemu", "libvirt")
     choice = choose(workspace, config, request.stack)
     say(f"stack {choice.stack.name}: {choice.why}")
     components = {role: config.component(choice.stack.by_role[role]) for role in roles}
@@ -147,12 +147,12 @@ def _without_libvirt(cells: tuple[selection.Cell, ...], *, named: bool) -> tuple
 
     :raises ConfigError: others were asked for by name.
     """
-    direct = tuple(cell for cell in cells if cell.through == QEMU)
+    direct = tuple(cell for cell in cells if cell.launcher == QEMU)
     if named and direct != cells:
         raise ConfigError(
             "--sanitize works without libvirt only",
             why="libvirt starts QEMU with an environment of its own",
-            hint="name schemes that QEMU alone can run, with --through qemu",
+            hint="name schemes that QEMU alone can run, with --launcher qemu",
         )
     return direct
 

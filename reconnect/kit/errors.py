@@ -40,7 +40,7 @@ class ConfigError(ReconnectError):
 
 
 class SourceError(ReconnectError):
-    """A source can't be had, or what was served is not what is pinned."""
+    """A source is unavailable, or what was served is not what is pinned."""
 
     exit_code = 3
 

@@ -13,7 +13,7 @@ from reconnect.lab.backends.stub import Stub
 from reconnect.lab.backends.testpmd import Testpmd
 from reconnect.lab.faults import FAULTS
 from reconnect.lab.matrix.cases import CASES, DEFAULT, MATRIX, named
-from reconnect.lab.schemes import QEMU, SCHEMES, THROUGH
+from reconnect.lab.schemes import LAUNCHERS, QEMU, SCHEMES
 from reconnect.report.results import cell_name
 
 BACKENDS: dict[str, type[Backend]] = {Testpmd.name: Testpmd, Stub.name: Stub}
@@ -31,26 +31,26 @@ class Cell:
     backend: str
     fault: str
     repeat: int = 1
-    through: str = QEMU
+    launcher: str = QEMU
 
     @property
     def name(self) -> str:
         """Also the name of its folder."""
-        return cell_name(self.scheme, self.through, self.backend, self.fault, self.repeat)
+        return cell_name(self.scheme, self.launcher, self.backend, self.fault, self.repeat)
 
 
 def select(
-    schemes: str = "", backends: str = "", faults: str = "", repeat: int = 1, through: str = ""
+    schemes: str = "", backends: str = "", faults: str = "", repeat: int = 1, launcher: str = ""
 ) -> tuple[Cell, ...]:
     """The cells that the words of a command line ask for.
 
     Each list is comma separated; empty means the default set (every scheme, every backend, the fault ``crash``),
     ``all`` means all. A fault may also be an case of the matrix, a pattern over its cases, or ``matrix``; where
-    the backend ``stub`` is asked for and no fault, the matrix is run too. Where nothing is said of ``through``, a
+    the backend ``stub`` is asked for and no fault, the matrix is run too. Where nothing is said of ``launcher``, a
     scheme's guest is started the first way that it has: by QEMU alone, or through libvirt if it is libvirt's. A fault
     is left out in the schemes that it means nothing to.
 
-    :raises ConfigError: an unknown name, ``repeat`` below 1, a scheme that can't be had that way, or a fault that is
+    :raises ConfigError: an unknown name, ``repeat`` below 1, a scheme that has no such launcher, or a fault that is
         named and means nothing to any of the schemes.
     """
     if repeat < 1:
@@ -59,7 +59,7 @@ def select(
     backend_names = _words("backend", backends, BACKENDS, DEFAULT_BACKENDS)
     numbers = range(1, repeat + 1)
     fault_names, cases = _faults(faults, backend_names)
-    ways = _ways(scheme_names, through, named_schemes=bool(schemes.strip()))
+    ways = _ways(scheme_names, launcher, named_schemes=bool(schemes.strip()))
     # The matrix needs a peer that takes a script, and a QEMU that recovers at all and is called directly.
     recovering = [name for name in scheme_names if SCHEMES[name].expected == "recovers" and QEMU in ways[name]]
     fitting = {name: [scheme for scheme in scheme_names if _fits(scheme, name)] for name in fault_names}
@@ -73,7 +73,7 @@ def select(
     ordinary = (words for words in asked if words[0] in fitting[words[2]])
     matrix = product(recovering if schemes.strip() else MATRIX_SCHEMES, (Stub.name,), cases, numbers)
     return (
-        *(Cell(*words, through=way) for words in ordinary for way in ways[words[0]]),
+        *(Cell(*words, launcher=way) for words in ordinary for way in ways[words[0]]),
         *(Cell(*words) for words in matrix),
     )
 
@@ -86,16 +86,16 @@ def _fits(scheme: str, fault: str) -> bool:
 
 def _ways(schemes: Collection[str], text: str, *, named_schemes: bool) -> dict[str, tuple[str, ...]]:
     """Through what each scheme's guests are started."""
-    asked = _words("through", text, THROUGH, ())
+    asked = _words("launcher", text, LAUNCHERS, ())
     ways = {}
     for name in schemes:
-        possible = SCHEMES[name].through
+        possible = SCHEMES[name].launchers
         ways[name] = tuple(way for way in asked if way in possible) if asked else possible[:1]
         if not ways[name] and named_schemes:
             raise ConfigError(
-                f"the scheme {name} can't be had through {', '.join(asked)}",
+                f"the scheme {name} has no launcher {', '.join(asked)}",
                 why="it is libvirt's: QEMU alone knows nothing of it",
-                hint=f"--through {', or '.join(possible)}",
+                hint=f"--launcher {', or '.join(possible)}",
             )
     return ways
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from reconnect.lab.probe.log import ProbeRecord
-from reconnect.lab.process.stages import Moments
+from reconnect.lab.process.stages import StageTimes
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ def answers_after(record: ProbeRecord, instant: float) -> list[float]:
     return sorted(at for at in map(record.host_time, tuple(record.answered.values())) if at >= instant)
 
 
-def moments(record: ProbeRecord, seen: Moments) -> Moments:
+def stage_times(record: ProbeRecord, seen: StageTimes) -> StageTimes:
     """Add the guest's stages to those seen on the host."""
     link = next((at for at, up in record.link_changes() if up and at >= seen.started), None)
     replies = answers_after(record, seen.started)
     return replace(seen, link_up=link, first_reply=replies[0] if replies else None)
 
 
-def figures(record: ProbeRecord, reached: Moments) -> Figures:
+def figures(record: ProbeRecord, reached: StageTimes) -> Figures:
     """The figures of a cell.
 
     :param reached: the stages, the guest's included.

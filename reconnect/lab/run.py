@@ -48,19 +48,19 @@ def run_cells(
     check_accelerator(options.accel)
     for name in {cell.backend for cell in cells}:
         BACKENDS[name].require()
-    if binaries.libvirt and any(cell.through != QEMU for cell in cells):
+    if binaries.libvirt and any(cell.launcher != QEMU for cell in cells):
         libvirt_places.require(binaries.libvirt.state)
     out_dir.mkdir(parents=True, exist_ok=True)
     result = RunResult(
         run=out_dir.name,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=machine_facts(options, guest),
+        host=host_facts(options, guest),
         stack=stack_info,
     )
     try:
         ordinary = [cell for cell in cells if not is_case(cell.fault)]
         for number, cell in enumerate(ordinary, 1):
-            way = "" if cell.through == QEMU else f" through {WAYS[cell.through]}"
+            way = "" if cell.launcher == QEMU else f" through {WAYS[cell.launcher]}"
             title = f"{cell.scheme}{way}, {cell.backend}, {cell.fault}, repeat {cell.repeat}"
             with console.step(f"cell {number} of {len(ordinary)}: {title}") as step:
                 try:
@@ -91,7 +91,7 @@ def run_cells(
     return result
 
 
-def machine_facts(options: Options, guest: Guest) -> dict[str, object]:
+def host_facts(options: Options, guest: Guest) -> dict[str, object]:
     """What the figures depend on. Nothing in it names the machine."""
     return {
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
@@ -137,7 +137,7 @@ def _ended_by(error: BaseException, cell: Cell, options: Options, out_dir: Path)
         repeat=cell.repeat,
         expected=Case.parse(cell.fault).expected if is_case(cell.fault) else SCHEMES[cell.scheme].expected,
         neighbour=options.neighbour,
-        through=cell.through,
+        launcher=cell.launcher,
         verdict="error",
         why=" ".join(why.split()),
         logs=tuple(sorted(f"{cell.name}/{path.name}" for path in folder.iterdir())),

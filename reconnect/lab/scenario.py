@@ -37,16 +37,16 @@ from reconnect.lab.libvirt.daemon import Libvirtd, LibvirtdSettings
 from reconnect.lab.libvirt.domain import Domain
 from reconnect.lab.libvirt.shared_memory import SharedMemory, shared_memory
 from reconnect.lab.libvirt.vm import LibvirtVm
-from reconnect.lab.measure import figures, moments
+from reconnect.lab.measure import figures, stage_times
 from reconnect.lab.probe.log import ProbeRecord
 from reconnect.lab.process.failure import CellEnded, CellError, CellFailed
 from reconnect.lab.process.rundir import runtime_dir
-from reconnect.lab.process.stages import Moments, SocketWatch
+from reconnect.lab.process.stages import SocketWatch, StageTimes
 from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu import stall_check
 from reconnect.lab.qemu.arguments import QemuArguments, pinned
 from reconnect.lab.qemu.memory_backend import memory_folder
-from reconnect.lab.qemu.virtual_machine import Machine
+from reconnect.lab.qemu.virtual_machine import VirtualMachine
 from reconnect.lab.qemu.vm import Vm
 from reconnect.lab.schemes import ATTACH, QEMU, SCHEMES
 from reconnect.report.results import CellResult, QemuFigures
@@ -73,7 +73,7 @@ class Options:
     """
 
     accel: str = "tcg"
-    machine: str = "pc"
+    machine_type: str = "pc"
     neighbour: str = "permanent"
     interval_us: int = 20_000
     steady: int = 50
@@ -135,7 +135,7 @@ class CellRun:
         self.waiter = Waiter()
         self.backend: Backend | None = None
         self.libvirt = binaries.libvirt
-        self.vm: Machine | None = None
+        self.vm: VirtualMachine | None = None
         self.memory: SharedMemory | None = None
         self.watch: SocketWatch | None = None
         self.restarted: float | None = None
@@ -177,11 +177,11 @@ class CellRun:
         socket = checked(runtime / "vhost.sock")
         place = Endpoint(socket, not self.scheme.qemu_listens, runtime, self.folder)
         deadline = Deadline(self.options.boot)
-        self.backend = stack.enter_context(BACKENDS[self.cell.backend](place, self.waiter, self.fault.pairs))
+        self.backend = stack.enter_context(BACKENDS[self.cell.backend](place, self.waiter, self.fault.queue_pairs))
         self.backend.start(deadline)
         stack.enter_context(self.waiter.guard(self.backend.check))
         arguments = self._arguments(runtime, socket)
-        if self.cell.through == QEMU:
+        if self.cell.launcher == QEMU:
             self.vm = stack.enter_context(Vm(arguments, self.folder, self.waiter, deadline))
             self.vm.connect_monitor()
         else:
@@ -191,7 +191,7 @@ class CellRun:
     def _boot_domain(self, stack: ExitStack, runtime: Path, arguments: QemuArguments, deadline: Deadline) -> None:
         """The same guest through libvirt; where the cell says so, its card is attached when it is up."""
         assert self.libvirt is not None
-        attach = self.cell.through == ATTACH
+        attach = self.cell.launcher == ATTACH
         self.memory = stack.enter_context(shared_memory(arguments.memory_mib, self.libvirt.version))
         settings = LibvirtdSettings({**self.memory.settings, **self.scheme.qemu_conf}, self.qemu.binary)
         daemon = stack.enter_context(
@@ -286,7 +286,7 @@ class CellRun:
             repeat=cell.repeat,
             expected=self.scheme.expected,
             neighbour=self.options.neighbour,
-            through=cell.through,
+            launcher=cell.launcher,
             memory="" if self.memory is None else str(self.memory),
             verdict=verdict,
             why=why,
@@ -295,7 +295,7 @@ class CellRun:
         )
         if self.restarted is None:
             return result
-        reached = self._moments(self.restarted)
+        reached = self._stage_times(self.restarted)
         found = figures(self._record, reached)
         return replace(
             result,
@@ -309,16 +309,16 @@ class CellRun:
             connections=self._backend.connections() if self.connections is None else self.connections,
         )
 
-    def _moments(self, restarted: float) -> Moments:
+    def _stage_times(self, restarted: float) -> StageTimes:
         watch = self._watch
         handshake, resumed = self._backend.handshake(), self.resumed
-        seen = Moments(restarted, watch.listening, watch.connected, watch.accepted, handshake, resumed=resumed)
-        return moments(self._record, seen)
+        seen = StageTimes(restarted, watch.listening, watch.connected, watch.accepted, handshake, resumed=resumed)
+        return stage_times(self._record, seen)
 
     def _reached(self) -> str:
         """The last stage that was reached, for a network that did not come back."""
         assert self.restarted is not None
-        reached = [name for name, at in self._moments(self.restarted).milliseconds().items() if at is not None]
+        reached = [name for name, at in self._stage_times(self.restarted).milliseconds().items() if at is not None]
         link = {True: "up", False: "down", None: "unknown"}[self._record.link_up]
         return f"reached: {', '.join(reached) or 'nothing'}; the guest's link is {link}"
 
@@ -366,13 +366,13 @@ class CellRun:
             neighbour=options.neighbour,
             interval_us=options.interval_us,
             accel=options.accel,
-            machine=options.machine,
+            machine_type=options.machine_type,
             vectors=options.vectors,
-            append=" ".join(word for word in (pinned(self.fault.pairs), options.append) if word),
-            queues=self.fault.pairs,
-            processors=self.fault.pairs,
+            append=" ".join(word for word in (pinned(self.fault.queue_pairs), options.append) if word),
+            queues=self.fault.queue_pairs,
+            processors=self.fault.queue_pairs,
             memory_dir=memory_folder(QemuArguments.memory_mib)
-            if self.cell.through == QEMU
+            if self.cell.launcher == QEMU
             else QemuArguments.memory_dir,
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from reconnect.lab.binaries import Binaries, Qemu
 
 QEMU, LIBVIRT, ATTACH = "qemu", "libvirt", "attach"
-THROUGH = (QEMU, LIBVIRT, ATTACH)
+LAUNCHERS = (QEMU, LIBVIRT, ATTACH)
 """Who starts the guest: we call QEMU; libvirt does, from XML; the same, with the interface attached after the boot."""
 
 
@@ -22,7 +22,7 @@ class Scheme:
     :param patched: it runs the whole series; otherwise the series without the reconnect feature.
     :param reconnect: seconds of ``<reconnect>`` in the interface's XML; None: the XML says nothing.
     :param policy: seconds of ``vhostuser_reconnect_timeout`` in qemu.conf; None: it says nothing.
-    :param through: who can start its guest; the first one does where nobody is asked for.
+    :param launchers: who can start its guest; the first one does where nobody is asked for.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Scheme:
     patched: bool = True
     reconnect: int | None = None
     policy: int | None = None
-    through: tuple[str, ...] = THROUGH
+    launchers: tuple[str, ...] = LAUNCHERS
 
     def qemu(self, binaries: Binaries) -> Qemu:
         """The build of QEMU that this scheme runs."""
@@ -53,11 +53,11 @@ SCHEMES = {
     scheme.name: scheme
     for scheme in (
         # Not attached: QEMU 2.7.1 without the series crashes there (it reads options that a hot-plugged chardev lacks).
-        Scheme("baseline", (), "dead", patched=False, through=(QEMU, LIBVIRT)),
+        Scheme("baseline", (), "dead", patched=False, launchers=(QEMU, LIBVIRT)),
         # "nowait" instead of "wait=off": QEMU 2.7 knows no other spelling, and 7.2 still takes it.
         Scheme("server", ("server", "nowait"), "recovers", qemu_listens=True),
         Scheme("default", (), "recovers"),
         Scheme("explicit", ("reconnect=1",), "recovers", reconnect=1),
-        Scheme("policy", (), "recovers", policy=1, through=(LIBVIRT, ATTACH)),
+        Scheme("policy", (), "recovers", policy=1, launchers=(LIBVIRT, ATTACH)),
     )
 }

@@ -38,8 +38,8 @@ def document(result: RunResult) -> Element:
     for role, facts in result.stack.components.items():
         SubElement(properties, "property", {"name": f"{role}.version", "value": facts.version})
         SubElement(properties, "property", {"name": f"{role}.commit", "value": facts.commit})
-    for name, value in result.machine.items():
-        SubElement(properties, "property", {"name": f"machine.{name}", "value": str(value)})
+    for name, value in result.host.items():
+        SubElement(properties, "property", {"name": f"host.{name}", "value": str(value)})
     suite.extend(_case(cell, result) for cell in result.cells)
     return root
 
@@ -65,7 +65,7 @@ def _case(cell: CellResult, result: RunResult) -> Element:
             f"expected={cell.expected} outage_ms={cell.outage_ms} recovery_ms={cell.recovery_ms}",
             f"probes_sent={cell.probes_sent} probes_lost={cell.probes_lost} connections={cell.connections}",
             f"stages_ms={cell.stages_ms}",
-            f"through={cell.through}" + (f" memory={cell.memory}" if cell.memory else ""),
+            f"launcher={cell.launcher}" + (f" memory={cell.memory}" if cell.memory else ""),
         ]
     )
     return case

@@ -15,7 +15,7 @@ from typing import Any
 from reconnect.kit import jsonfile
 from reconnect.kit.errors import ConfigError
 
-SCHEMA = 1
+SCHEMA = 2
 FILE = "results.json"
 VERDICTS = ("pass", "fail", "error", "skip", "blocked")
 
@@ -25,9 +25,9 @@ def folder_name(*words: object) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "-", "-".join(map(str, words)))
 
 
-def cell_name(scheme: str, through: str, backend: str, fault: str, repeat: int) -> str:
+def cell_name(scheme: str, launcher: str, backend: str, fault: str, repeat: int) -> str:
     """A cell's name. That QEMU is called without libvirt goes without saying."""
-    return folder_name(scheme, *([] if through == "qemu" else [through]), backend, fault, repeat)
+    return folder_name(scheme, *([] if launcher == "qemu" else [launcher]), backend, fault, repeat)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class CellResult:
     :param stages_ms: milliseconds since recovery began (see :class:`reconnect.lab.process.stages.Moments`); null for a
         stage that wasn't reached, or is none of the scheme (``listening`` in ``server``: QEMU listens all along).
     :param connections: those that the restarted backend saw.
-    :param through: ``qemu``, ``libvirt`` or ``attach``: see :data:`reconnect.lab.schemes.THROUGH`.
+    :param launcher: ``qemu``, ``libvirt`` or ``attach``: see :data:`reconnect.lab.schemes.LAUNCHERS`.
     :param memory: through libvirt, which kind of shared memory the guest has, and why this one.
     :param tx_gap_ms: the longest time for which the guest sent nothing, from the restart of the backend to the end.
     :param monitor_ms: the slowest answer of QEMU's monitor while the backend kept silent, where that was looked at.
@@ -100,7 +100,7 @@ class CellResult:
     connections: int = 0
     qemu: QemuFigures | None = None
     logs: tuple[str, ...] = ()
-    through: str = "qemu"
+    launcher: str = "qemu"
     memory: str = ""
     tx_gap_ms: float | None = None
     monitor_ms: float | None = None
@@ -108,7 +108,7 @@ class CellResult:
     @property
     def name(self) -> str:
         """What tells it from the other cells of its run: also the name of its folder."""
-        return cell_name(self.scheme, self.through, self.backend, self.fault, self.repeat)
+        return cell_name(self.scheme, self.launcher, self.backend, self.fault, self.repeat)
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,12 @@ class RunResult:
 
     :param run: its id, also the name of its folder.
     :param started: ISO 8601, in UTC.
-    :param machine: facts of the machine that figures depend on; nothing that names it.
+    :param host: facts of the host that figures depend on; nothing that names it.
     """
 
     run: str
     started: str
-    machine: dict[str, Any]
+    host: dict[str, Any]
     stack: StackInfo
     cells: tuple[CellResult, ...] = ()
 
@@ -164,8 +164,11 @@ def load(path: Path) -> RunResult:
     file = path / FILE if path.is_dir() else path
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        if data.pop("schema") != SCHEMA:
-            raise ValueError(f"its schema is not {SCHEMA}")
+        schema = data.pop("schema")
+        if schema == 1:
+            _upgrade(data)
+        elif schema != SCHEMA:
+            raise ValueError(f"its schema is {schema}: this version reads 1 to {SCHEMA}")
         stack = data.pop("stack")
         components = {role: _component(facts) for role, facts in stack.pop("components").items()}
         cells = tuple(_cell(cell) for cell in data.pop("cells"))
@@ -175,6 +178,14 @@ def load(path: Path) -> RunResult:
             f"{file} can't be read as results: {type(error).__name__}: {error}",
             hint="give the results.json of a run, or its folder",
         ) from error
+
+
+def _upgrade(data: dict[str, Any]) -> None:
+    """Give schema 1 the names of schema 2."""
+    data["host"] = data.pop("machine")
+    for cell in data["cells"]:
+        cell["launcher"] = cell.pop("through", "qemu")
+        cell["tx_gap_ms"] = cell.pop("silence_ms", None)
 
 
 def _component(facts: dict[str, Any]) -> ComponentInfo:

@@ -32,7 +32,7 @@ def show(result: RunResult, folder: Path) -> None:
 def table(result: RunResult) -> Table:
     """The cells, one a row: not wider than 80 columns, where there is no terminal to ask for its width."""
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, pad_edge=False)
-    for heading in ("scheme", "through", "fault", "#", "backend", "verdict"):
+    for heading in ("scheme", "launcher", "fault", "#", "backend", "verdict"):
         grid.add_column(heading, no_wrap=True)
     for heading in ("outage", "recovery", "lost", "connections"):
         grid.add_column(heading, justify="right", no_wrap=True)
@@ -43,13 +43,13 @@ def table(result: RunResult) -> Table:
 
 
 def matrix(result: RunResult) -> list[str]:
-    """The matrix of message x cut x moment, folded: a line for each scheme and moment."""
+    """The matrix of message x cut x phase, folded: a line for each scheme and phase."""
     groups: dict[tuple[str, str], list[CellResult]] = {}
     for cell in filter(_is_matrix, result.cells):
         groups.setdefault((cell.scheme, cell.fault.rpartition("@")[2]), []).append(cell)
     return [
-        f"matrix {scheme} @{moment}: {sum(cell.verdict == 'pass' for cell in cells)} of {len(cells)} passed"
-        for (scheme, moment), cells in groups.items()
+        f"matrix {scheme} @{phase}: {sum(cell.verdict == 'pass' for cell in cells)} of {len(cells)} passed"
+        for (scheme, phase), cells in groups.items()
     ]
 
 
@@ -77,7 +77,7 @@ def remarks(result: RunResult, folder: Path) -> list[str]:
 def _row(cell: CellResult) -> list[str]:
     return [
         cell.scheme,
-        cell.through,
+        cell.launcher,
         cell.fault,
         str(cell.repeat),
         cell.backend,

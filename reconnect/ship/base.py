@@ -100,7 +100,7 @@ def provide(engine: Engine, request: str, dockerfile: Path, apt: HostApt, work: 
         return Base(reference, "from its registry")
     if request:
         raise SourceError(
-            f"the base image {reference} can't be had", why=unreached, hint="check the name, or --base mmdebstrap"
+            f"the base image {reference} is unavailable", why=unreached, hint="check the name, or --base mmdebstrap"
         )
     say("no image registry is reached: the base is made by mmdebstrap from this machine's Debian mirror")
     return bootstrap(engine, apt, work, "no image registry is reached")

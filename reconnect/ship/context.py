@@ -29,7 +29,7 @@ PIP_SECONDS = 900.0
 def prepare(workspace: Workspace, config: Config) -> None:
     """Bring both up to date.
 
-    :raises SourceError: a wheel or a package can't be had.
+    :raises SourceError: a wheel or a package is unavailable.
     """
     _wheels(workspace, folder(workspace) / "wheels")
     _guest(workspace, config, folder(workspace) / "guest")

@@ -19,7 +19,7 @@ from reconnect.kit.lock import exclusive
 from reconnect.project.config import Config
 from reconnect.project.workspace import Workspace
 from reconnect.ship import base as base_images
-from reconnect.ship import context, engines, leftovers, machine, running
+from reconnect.ship import context, engines, host_apt, leftovers, running
 from reconnect.ship.base import Base
 from reconnect.ship.engines import Engine, ImageBuild, Layer
 from reconnect.ship.obstacles import none_works
@@ -62,7 +62,7 @@ def build(workspace: Workspace, config: Config, request: Request) -> Image:
     """ImageBuild the image, tag it, and print the size of its layers.
 
     :raises HostError: no engine, no usable storage or namespace, no disk.
-    :raises SourceError: the base, a package or a wheel can't be had.
+    :raises SourceError: the base, a package or a wheel is unavailable.
     :raises BuildError: a step of the Dockerfile failed.
     """
     work = context.folder(workspace)
@@ -123,16 +123,16 @@ def _make(workspace: Workspace, candidates: Sequence[Engine], request: Request) 
         require_disk(engine)
     # A build that fails leaves the old image tagged, but not its stamp.
     (work / STAMP).unlink(missing_ok=True)
-    apt = machine.derive(work / "machine")
+    apt = host_apt.derive(work / "machine")
     try:
         engine, base = _base(candidates, request, workspace, apt)
         return engine, _build(engine, base, workspace, apt, request.no_cache)
     finally:
-        machine.remove(work / "machine")
+        host_apt.remove(work / "machine")
 
 
 def _base(
-    candidates: Sequence[Engine], request: Request, workspace: Workspace, apt: machine.HostApt
+    candidates: Sequence[Engine], request: Request, workspace: Workspace, apt: host_apt.HostApt
 ) -> tuple[Engine, Base]:
     """The first engine that runs a container of its base, and that base."""
     work = context.folder(workspace)
@@ -148,7 +148,7 @@ def _base(
     raise none_works(obstacles)
 
 
-def _build(engine: Engine, base: Base, workspace: Workspace, apt: machine.HostApt, no_cache: bool) -> str:
+def _build(engine: Engine, base: Base, workspace: Workspace, apt: host_apt.HostApt, no_cache: bool) -> str:
     work = context.folder(workspace)
     revision, source = origin(workspace.root)
     asked = ImageBuild(

@@ -16,7 +16,7 @@ from reconnect.kit.command import CommandError, describe_exit
 from reconnect.kit.console import step
 from reconnect.kit.errors import HostError, ReconnectError, VerdictError
 from reconnect.project.workspace import Workspace
-from reconnect.ship import context, engines, machine, running
+from reconnect.ship import context, engines, host_apt, running
 from reconnect.ship.engines import Container, Engine
 from reconnect.ship.image import Image
 
@@ -57,7 +57,7 @@ def run(workspace: Workspace, image: Image, volume: str = "") -> Path:
         _inside(image, volumes, ["doctor"], log, DOCTOR_SECONDS)
         _inside(image, volumes, ["test-reconnect", "--stack", STACK, "--backend", "testpmd"], log, RUN_SECONDS)
     finally:
-        machine.remove(work / "machine")
+        host_apt.remove(work / "machine")
     return check(volumes.results / "latest" / "results.json")
 
 
@@ -88,7 +88,7 @@ def _volumes(engine: Engine, work: Path, volume: str) -> _Volumes:
         folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0 and folder.stat().st_uid != USER:
             os.chown(folder, USER, USER)
-    apt = machine.derive(work / "machine")
+    apt = host_apt.derive(work / "machine")
     sources = work / "machine" / "sources.list.d"
     sources.mkdir(mode=0o755)
     shutil.copyfile(apt.sources, sources / "machine.sources")

@@ -34,5 +34,5 @@ def choose(workspace: Workspace, config: Config, name: str) -> Choice:
         if reason := reachable(workspace, component):
             lines = reason.splitlines()
             more = f" (and {len(lines) - 1} more origins)" if len(lines) > 1 else ""
-            return Choice(config.stack(FALLBACK), AUTO, f"{component.name} can't be had: {lines[0]}{more}")
+            return Choice(config.stack(FALLBACK), AUTO, f"{component.name} is unavailable: {lines[0]}{more}")
     return Choice(reference, AUTO, f"the sources of {' and '.join(reference.components)} can be had")

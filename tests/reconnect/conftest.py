@@ -88,7 +88,7 @@ def reference(request: pytest.FixtureRequest, workspace: Workspace, configuratio
     """Both builds of each stack's QEMU in turn."""
     component = configuration.component(configuration.stack(request.param).qemu)
     if reason := reachable(workspace, component):
-        pytest.skip(f"the sources of {component.name} can't be had: {reason.splitlines()[0]}")
+        pytest.skip(f"the sources of {component.name} are unavailable: {reason.splitlines()[0]}")
     return mainjob.binaries(workspace, {"qemu": component}, {"qemu": building.build(workspace, component)})
 
 

@@ -90,7 +90,7 @@ def test_a_qemu_that_does_not_start_is_quoted(
     Verify: an error at once, with what QEMU said.
     """
     started = time.monotonic()
-    result = _run("default", binaries, guest, tmp_path, Options(machine="abacus"))
+    result = _run("default", binaries, guest, tmp_path, Options(machine_type="abacus"))
     assert result.verdict == "error"
     assert "exit code 1" in result.why
     assert "nsupported machine type" in (tmp_path / "default-testpmd-crash-1/failure.txt").read_text(encoding="utf-8")

@@ -52,7 +52,7 @@ def ask(
         try:
             built = building.build(workspace, component, only=PATCHED)[PATCHED]
         except SourceError as error:
-            pytest.skip(f"{name} can't be had here: {str(error).splitlines()[0]}")
+            pytest.skip(f"{name} is unavailable here: {str(error).splitlines()[0]}")
         folder = tmp_path_factory.mktemp(name)
         libvirt = mainjob.libvirt(workspace, component, built)
         asked = LibvirtdSettings(emulator=binaries.patched.binary)

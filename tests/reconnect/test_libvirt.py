@@ -76,7 +76,7 @@ def run(cell: Cell, binaries: Binaries, guest: Guest, folder: Path, options: Opt
 
 
 @pytest.mark.parametrize(
-    ("scheme", "through"),
+    ("scheme", "launcher"),
     [
         ("explicit", "libvirt"),
         ("policy", "libvirt"),
@@ -86,7 +86,7 @@ def run(cell: Cell, binaries: Binaries, guest: Guest, folder: Path, options: Opt
     ],
 )
 def test_the_network_comes_back(
-    stack_binaries: Binaries, guest: Guest, tmp_path: Path, scheme: str, through: str
+    stack_binaries: Binaries, guest: Guest, tmp_path: Path, scheme: str, launcher: str
 ) -> None:
     """From XML to a guest that survives.
 
@@ -95,12 +95,12 @@ def test_the_network_comes_back(
     Verify: a pass with figures and one connection. The cell itself compares the live XML, the stored XML and what
     QEMU was told with the scheme; the kind of memory is said.
     """
-    result = run(Cell(scheme, "testpmd", "crash", through=through), stack_binaries, guest, tmp_path)
+    result = run(Cell(scheme, "testpmd", "crash", launcher=launcher), stack_binaries, guest, tmp_path)
     assert (result.verdict, result.why) == ("pass", "")
     assert result.recovery_ms is not None
     assert 0 < result.recovery_ms < 30_000
     assert result.connections == 1
-    assert (result.through, result.name) == (through, f"{scheme}-{through}-testpmd-crash-1")
+    assert (result.launcher, result.name) == (launcher, f"{scheme}-{launcher}-testpmd-crash-1")
     assert result.memory.startswith(("memfd: ", "hugepages: "))
     assert {Path(log).name for log in result.logs} >= {
         *("domain.xml", "live.xml", "libvirtd.log", "virsh.log", "qemu.conf", "qemu.cmd", "qemu.log", "probe.log"),
@@ -109,7 +109,7 @@ def test_the_network_comes_back(
 
 def test_without_the_feature_the_network_stays_dead(stack_binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
     """Steps: as above, with XML that says nothing and a QEMU that lacks the feature. Verify: dead."""
-    result = run(Cell("baseline", "testpmd", "crash", through="libvirt"), stack_binaries, guest, tmp_path)
+    result = run(Cell("baseline", "testpmd", "crash", launcher="libvirt"), stack_binaries, guest, tmp_path)
     assert (result.verdict, result.why, result.connections) == ("pass", "", 0)
 
 
@@ -122,9 +122,9 @@ def test_a_policy_that_is_not_in_force_is_a_failure(
     Verify: a failure that says where it is missing.
     """
     monkeypatch.setattr(schemes.Scheme, "qemu_conf", {})
-    result = run(Cell("policy", "testpmd", "crash", through="libvirt"), stack_binaries, guest, tmp_path)
+    result = run(Cell("policy", "testpmd", "crash", launcher="libvirt"), stack_binaries, guest, tmp_path)
     assert result.verdict == "fail"
-    assert result.why == "the live XML says nothing of reconnect, and should say reconnect 1"
+    assert result.why == "the live XML says no reconnect setting, and should say reconnect 1"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_domain_of_a_newer_libvirt_keeps_the_old_definition(
 
 def test_a_guest_that_panics_ends_the_cell_at_once(stack_binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
     """Steps: boot a guest whose init does not exist. Verify: an error that quotes the panic, whoever started QEMU."""
-    cell = Cell("explicit", "testpmd", "crash", through="libvirt")
+    cell = Cell("explicit", "testpmd", "crash", launcher="libvirt")
     result = run(cell, stack_binaries, guest, tmp_path, Options(append="rdinit=/nonexistent"))
     assert result.verdict == "error"
     assert result.why.startswith("the guest panicked: VFS")
@@ -210,7 +210,7 @@ def test_a_dead_qemu_or_libvirtd_is_not_a_dead_network(
 
     Verify: an error with its signal, though neither is a child of the lab's.
     """
-    cell = Cell("baseline", "testpmd", "crash", through="libvirt")
+    cell = Cell("baseline", "testpmd", "crash", launcher="libvirt")
 
     def strike() -> None:
         until((tmp_path / cell.name / "testpmd-2.log").exists, 120, "the backend's second start")
@@ -237,7 +237,7 @@ def driver(
     given = folder / "given"
     given.write_bytes(pickle.dumps((binaries, guest)))
     out = folder / "run"
-    words = json.dumps({"schemes": "explicit", "through": "libvirt"})
+    words = json.dumps({"schemes": "explicit", "launcher": "libvirt"})
     argv = [*python, str(DRIVER), str(given), str(out), words]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=env) as process:
         try:

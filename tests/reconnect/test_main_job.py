@@ -63,7 +63,7 @@ def test_every_scheme_shows_what_it_has_to(
     components = map(configuration.component, configuration.stack(stack).components)
     missing = "\n".join(filter(None, (reachable(workspace, component) for component in components)))
     if missing and stack != "debian-12":
-        pytest.skip(f"the sources of {stack} can't be had here: {missing.splitlines()[0]}")
+        pytest.skip(f"the sources of {stack} are unavailable here: {missing.splitlines()[0]}")
     done = _inv(workspace, environment, "test-reconnect", "--stack", stack)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"stack {stack}: named on the command line" in done.stdout
@@ -75,7 +75,7 @@ def test_every_scheme_shows_what_it_has_to(
         assert cell.verdict == "pass"
         assert (cell.recovery_ms is None) == (cell.scheme == "baseline")
         assert cell.connections == (0 if cell.scheme == "baseline" else 1)
-        assert cell.through == ("libvirt" if cell.scheme == "policy" else "qemu")
+        assert cell.launcher == ("libvirt" if cell.scheme == "policy" else "qemu")
     assert set(result.stack.components) == {"qemu", "libvirt"}
     assert (workspace.results / "latest" / "junit.xml").is_file()
 
@@ -90,8 +90,8 @@ def test_every_scheme_shows_what_it_has_to(
         (["--neighbour", "apr"], "unknown neighbour 'apr' in --neighbour\n  do : did you mean 'arp'?"),
         (["--accel", "kwm"], "unknown accelerator 'kwm'"),
         (["--repeat", "0"], "--repeat 0: at least 1"),
-        (["--through", "virsh"], "unknown through 'virsh' in --through"),
-        (["--scheme", "policy", "--through", "qemu"], "the scheme policy can't be had through qemu"),
+        (["--launcher", "virsh"], "unknown launcher 'virsh' in --launcher"),
+        (["--scheme", "policy", "--launcher", "qemu"], "the scheme policy has no launcher qemu"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

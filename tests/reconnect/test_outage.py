@@ -29,7 +29,7 @@ which a message takes about 800, and a pair takes eleven messages."""
 class ManyPairs(ScriptedTestbed):
     """A testbed with :data:`PAIRS` queue pairs, all of which QEMU starts, though the guest uses one."""
 
-    pairs = PAIRS
+    queue_pairs = PAIRS
     exchange = MappingProxyType(
         {
             "vhost-user,id=net,chardev=vhost": f"vhost-user,id=net,chardev=vhost,queues={PAIRS}",

@@ -88,7 +88,7 @@ def test_a_message_that_is_not_sent_is_no_pass(binaries: Binaries, guest: Guest,
 
 
 def test_a_handshake_that_is_made_twice_is_found(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
-    """Steps: cut the first greeting of a QEMU without our patches (REFERENCE B8).
+    """Steps: cut the first greeting of a QEMU without our patches.
 
     Verify: a failure that names the broken rule, with all that was said in the cell's folder.
     """
@@ -100,7 +100,7 @@ def test_a_handshake_that_is_made_twice_is_found(binaries: Binaries, guest: Gues
 
 
 def test_a_qemu_that_spins_is_found(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
-    """Steps: a backend with too few queues, for a while; a QEMU with our patches, and one without (REFERENCE B7).
+    """Steps: a backend with too few queues, for a while; a QEMU with our patches, and one without.
 
     Verify: once a second; a failure that counts the connections.
     """
@@ -125,7 +125,7 @@ def test_a_machine_that_stands_still_is_found(binaries: Binaries, guest: Guest, 
     wrong = replace(binaries, patched=binaries.baseline)
     bad = run_cell(cell, wrong, guest, tmp_path / "bad", Options())
     assert bad.verdict == "fail"
-    assert bad.why.startswith("the machine stood still while its backend kept silent: ")
+    assert bad.why.startswith("the virtual machine stalled while its backend kept silent: ")
     assert min(bad.tx_gap_ms or 0, bad.monitor_ms or 0) > 4000
 
 
@@ -179,7 +179,7 @@ def test_the_guest_does_its_part(binaries: Binaries, guest: Guest, tmp_path: Pat
 def test_what_the_series_mends_is_seen_without_it(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
     """Steps: cases on a QEMU without our patches, whose chardev is told to reconnect.
 
-    Verify: each fails, and says why: features of a driver that is gone (REFERENCE B5), an abort() where the log
+    Verify: each fails, and says why: features of a driver that is gone, an abort() where the log
     starts, a migration that nobody was told not to make, a hot-plugged port that stays dead.
     """
     wrong = replace(binaries, patched=binaries.baseline)

@@ -138,7 +138,7 @@ class ScriptedTestbed(Testbed):
 class TwoPairs(ScriptedTestbed):
     """A testbed with two queue pairs."""
 
-    pairs = 2
+    queue_pairs = 2
     exchange = MappingProxyType(
         {
             "vhost-user,id=net,chardev=vhost": "vhost-user,id=net,chardev=vhost,queues=2",

@@ -17,7 +17,7 @@ TOOLS = ("cat", "mkdir", "cp", "git", "sleep", "apt-config", "touch", "sed")
 
 
 @dataclass
-class Machine:
+class Host:
     """A PATH with just the programs that a test gives it.
 
     :ivar said: file with a line for each call of an engine.
@@ -43,7 +43,7 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     """A machine without any engine."""
     path = tmp_path / "path"
     path.mkdir()
@@ -52,7 +52,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         (path / tool).write_text(f'#!/bin/sh\nexec {shutil.which(tool)} "$@"\n', encoding="utf-8")
         (path / tool).chmod(0o755)
     monkeypatch.setenv("PATH", str(path))
-    return Machine(path, tmp_path / "said")
+    return Host(path, tmp_path / "said")
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ STORE = '{"store": {"GraphRoot": "%s", "GraphDriverName": "overlay"}}'
 
 
 @pytest.fixture
-def buildah(machine: Machine, tmp_path: Path) -> Callable[[str], None]:
+def buildah(host: Host, tmp_path: Path) -> Callable[[str], None]:
     """Install a buildah that builds whatever it is given; a test adds lines before its answers."""
     store = tmp_path / "store"
     (store / "overlay-layers").mkdir(parents=True)
@@ -86,7 +86,7 @@ def buildah(machine: Machine, tmp_path: Path) -> Callable[[str], None]:
     )
 
     def install(lines: str = "") -> None:
-        machine.engine(
+        host.engine(
             "buildah",
             f"""
 {lines}

@@ -9,10 +9,10 @@ import pytest
 
 from reconnect.kit.errors import ConfigError, HostError, SourceError
 from reconnect.project.workspace import ROOT
-from reconnect.ship import base, machine
+from reconnect.ship import base, host_apt
 from reconnect.ship.engines import Buildah
 from reconnect.ship.host_apt import HostApt
-from tests.ship.conftest import Machine
+from tests.ship.conftest import Host
 
 DOCKERFILE = ROOT / "docker/Dockerfile"
 UNREACHED = "echo 'Error: pinging container registry r.invalid: dial tcp: lookup r.invalid: no such host'; exit 125"
@@ -28,17 +28,17 @@ def apt(tmp_path: Path) -> HostApt:
     etc = tmp_path / "etc"
     (etc / "sources.list.d").mkdir(parents=True)
     (etc / "sources.list").write_text("deb http://mirror.invalid/debian bookworm main\n")
-    return machine.derive(tmp_path / "apt", etc, {})
+    return host_apt.derive(tmp_path / "apt", etc, {})
 
 
 def pulling(script: str) -> str:
     return f'if [ "$1" = pull ]; then {script}; fi'
 
 
-def mmdebstrap(machine: Machine, script: str = "") -> None:
+def mmdebstrap(host: Host, script: str = "") -> None:
     """An mmdebstrap whose archive is a word; it writes to the argument before the last."""
     last = 'for word in "$@"; do archive=$before before=$word; done; echo archive >"$archive"'
-    machine.engine("mmdebstrap", script or last)
+    host.engine("mmdebstrap", script or last)
 
 
 def test_the_dockerfile_s_base_is_pinned_by_digest() -> None:
@@ -53,47 +53,47 @@ def test_a_base_without_digest_is_refused(tmp_path: Path) -> None:
 
 
 def test_where_a_registry_is_reached_its_image_is_taken(
-    machine: Machine, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path
+    host: Host, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path
 ) -> None:
     buildah("")
     assert base.provide(Buildah(), "", DOCKERFILE, apt, tmp_path).reference == base.pinned(DOCKERFILE)
 
 
 def test_where_none_is_reached_mmdebstrap_makes_it_once(
-    machine: Machine, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path
+    host: Host, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path
 ) -> None:
     buildah(pulling(UNREACHED))
-    mmdebstrap(machine)
+    mmdebstrap(host)
     for _ in range(2):
         found = base.provide(Buildah(), "", DOCKERFILE, apt, tmp_path / "work")
         assert found.reference == "localhost/reconnect-base:bookworm"
         assert "no image registry is reached" in found.why
-    assert sum(call.startswith("mmdebstrap") for call in machine.calls) == 1
+    assert sum(call.startswith("mmdebstrap") for call in host.calls) == 1
 
 
 def test_another_image_than_the_digest_names_is_never_replaced(
-    machine: Machine, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path
+    host: Host, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path
 ) -> None:
-    mmdebstrap(machine)
+    mmdebstrap(host)
     for script in (WRONG_DIGEST, MANIFEST_UNKNOWN):
         buildah(pulling(script))
         with pytest.raises(SourceError, match="a registry answered, but not with the base image") as caught:
             base.provide(Buildah(), "", DOCKERFILE, apt, tmp_path / "work")
         assert caught.value.exit_code == 3
-    assert not [call for call in machine.calls if call.startswith("mmdebstrap")]
+    assert not [call for call in host.calls if call.startswith("mmdebstrap")]
 
 
 def test_a_base_that_is_named_is_never_replaced(
-    machine: Machine, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path
+    host: Host, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path
 ) -> None:
     buildah(pulling(UNREACHED))
-    mmdebstrap(machine)
-    with pytest.raises(SourceError, match=r"the base image r\.invalid/mine can't be had"):
+    mmdebstrap(host)
+    with pytest.raises(SourceError, match=r"the base image r\.invalid/mine is unavailable"):
         base.provide(Buildah(), "r.invalid/mine", DOCKERFILE, apt, tmp_path / "work")
 
 
 def test_without_mmdebstrap_its_package_is_named(
-    machine: Machine, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path
+    host: Host, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path
 ) -> None:
     buildah(pulling(UNREACHED))
     with pytest.raises(HostError) as caught:
@@ -110,7 +110,7 @@ def test_without_mmdebstrap_its_package_is_named(
     ],
 )
 def test_a_failed_bootstrap_leaves_no_archive(
-    machine: Machine,
+    host: Host,
     buildah: Callable[[str], None],
     apt: HostApt,
     tmp_path: Path,
@@ -119,7 +119,7 @@ def test_a_failed_bootstrap_leaves_no_archive(
     what: str,
 ) -> None:
     buildah("")
-    mmdebstrap(machine, script)
+    mmdebstrap(host, script)
     with pytest.raises(error, match=what):
         base.provide(Buildah(), base.MMDEBSTRAP, DOCKERFILE, apt, tmp_path / "work")
     assert not (tmp_path / "work/base/base.tar").exists()

@@ -8,7 +8,7 @@ import pytest
 from debian.deb822 import Deb822
 
 from reconnect.kit.errors import SourceError
-from reconnect.ship import machine
+from reconnect.ship import host_apt
 from reconnect.ship.host_apt import KEYRING
 
 
@@ -36,7 +36,7 @@ def test_only_the_entries_for_debian_12_are_kept(etc: Path, tmp_path: Path) -> N
         f"Signed-By: {KEYRING}\n\n"
         "Types: deb\nURIs: http://tools.invalid/\nSuites: stable\nComponents: main\n"
     )
-    files = machine.derive(tmp_path / "out", etc, {})
+    files = host_apt.derive(tmp_path / "out", etc, {})
     found = entries(files.sources)
     assert [(e["URIs"], e["Suites"], e["Components"]) for e in found] == [
         ("http://mirror.invalid/debian", "bookworm", "main"),
@@ -50,7 +50,7 @@ def test_a_key_of_the_machine_s_own_goes_along(etc: Path, tmp_path: Path) -> Non
     key = tmp_path / "own.gpg"
     key.write_bytes(bytes(range(200)))
     (etc / "sources.list").write_text(f"deb [signed-by={key}] http://mirror.invalid/debian bookworm main\n")
-    files = machine.derive(tmp_path / "out", etc, {})
+    files = host_apt.derive(tmp_path / "out", etc, {})
     (entry,) = entries(files.sources)
     assert "BEGIN PGP PUBLIC KEY BLOCK" in entry["Signed-By"]
     assert str(key) not in files.sources.read_text()
@@ -59,13 +59,13 @@ def test_a_key_of_the_machine_s_own_goes_along(etc: Path, tmp_path: Path) -> Non
 def test_a_key_that_is_not_there_is_named(etc: Path, tmp_path: Path) -> None:
     (etc / "sources.list").write_text("deb [signed-by=/nowhere/key.gpg] http://mirror.invalid/debian bookworm main\n")
     with pytest.raises(SourceError, match=r"/nowhere/key\.gpg"):
-        machine.derive(tmp_path / "out", etc, {})
+        host_apt.derive(tmp_path / "out", etc, {})
 
 
 def test_a_machine_without_debian_12_is_told_the_ways_out(etc: Path, tmp_path: Path) -> None:
     (etc / "sources.list").write_text("deb http://mirror.invalid/debian trixie main\n")
     with pytest.raises(SourceError, match="no mirror of Debian 12") as caught:
-        machine.derive(tmp_path / "out", etc, {})
+        host_apt.derive(tmp_path / "out", etc, {})
     assert "--base REFERENCE" in caught.value.hint
 
 
@@ -74,9 +74,9 @@ def test_credentials_are_for_the_owner_alone_and_are_removed(etc: Path, tmp_path
     (etc / "auth.conf.d/mirror.conf").write_text("machine mirror.invalid login me password secret\n")
     certificates = tmp_path / "ca.crt"
     certificates.write_text("certificates")
-    files = machine.derive(tmp_path / "out", etc, {"SSL_CERT_FILE": str(certificates)})
+    files = host_apt.derive(tmp_path / "out", etc, {"SSL_CERT_FILE": str(certificates)})
     assert (tmp_path / "out").stat().st_mode & 0o077 == 0
     assert "secret" in files.secrets()["apt-auth"].read_text()
     assert files.secrets()["apt-ca"].read_text() == "certificates"
-    machine.remove(tmp_path / "out")
+    host_apt.remove(tmp_path / "out")
     assert not (tmp_path / "out").exists()

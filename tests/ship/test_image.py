@@ -18,7 +18,7 @@ from reconnect.project.workspace import ROOT, Workspace
 from reconnect.ship import context, image, smoke
 from reconnect.ship.engines import Layer
 from reconnect.ship.image import Request
-from tests.ship.conftest import Machine
+from tests.ship.conftest import Host
 
 Install = Callable[[str], None]
 
@@ -30,8 +30,8 @@ def facts(monkeypatch: pytest.MonkeyPatch) -> Config:
     return config.load(ROOT / "stacks.toml", ROOT / "patches")
 
 
-def tags(machine: Machine) -> list[str]:
-    return [call for call in machine.calls if call.startswith("buildah tag")]
+def tags(host: Host) -> list[str]:
+    return [call for call in host.calls if call.startswith("buildah tag")]
 
 
 def building(script: str) -> str:
@@ -39,62 +39,62 @@ def building(script: str) -> str:
 
 
 def test_the_tag_comes_last_and_nothing_is_done_twice(
-    machine: Machine, buildah: Install, workspace: Workspace, facts: Config
+    host: Host, buildah: Install, workspace: Workspace, facts: Config
 ) -> None:
     buildah("")
     made = image.build(workspace, facts, Request())
     assert made.name == f"localhost/{image.NAME}"
     assert [layer.size for layer in made.layers] == [1000000, 2000000]
-    assert tags(machine) == [f"buildah tag sha256:0123456789abcdef {made.name}"]
+    assert tags(host) == [f"buildah tag sha256:0123456789abcdef {made.name}"]
     assert not (workspace.build / "image/machine").exists()
 
     image.build(workspace, facts, Request())
-    assert len(tags(machine)) == 1
+    assert len(tags(host)) == 1
     image.build(workspace, facts, Request(no_cache=True))
-    assert len(tags(machine)) == 2
+    assert len(tags(host)) == 2
 
 
 def test_an_input_that_changed_is_built_anew(
-    machine: Machine, buildah: Install, workspace: Workspace, facts: Config, capsys: pytest.CaptureFixture[str]
+    host: Host, buildah: Install, workspace: Workspace, facts: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
     buildah("")
     image.build(workspace, facts, Request())
     (workspace.root / "requirements.txt").write_text("invoke==3.0.3\n")
     image.build(workspace, facts, Request())
     assert "changed: requirements.txt" in capsys.readouterr().out
-    assert len(tags(machine)) == 2
+    assert len(tags(host)) == 2
 
 
 def test_a_failed_step_is_named_and_nothing_is_tagged(
-    machine: Machine, buildah: Install, workspace: Workspace, facts: Config
+    host: Host, buildah: Install, workspace: Workspace, facts: Config
 ) -> None:
     buildah(building("echo '[4/4] STEP 2/9: RUN install lab'; echo 'E: Unable to locate package x'; exit 100"))
     with pytest.raises(BuildError, match="at: RUN install lab") as caught:
         image.build(workspace, facts, Request())
     assert "Unable to locate package x" in caught.value.why
-    assert not tags(machine)
+    assert not tags(host)
     assert not (workspace.build / "image/machine").exists()
 
 
-def test_a_full_disk_is_said_to_be_one(machine: Machine, buildah: Install, workspace: Workspace, facts: Config) -> None:
+def test_a_full_disk_is_said_to_be_one(host: Host, buildah: Install, workspace: Workspace, facts: Config) -> None:
     buildah(building("echo 'Error: writing blob: write /x: no space left on device'; exit 125"))
     with pytest.raises(HostError, match="no disk is left"):
         image.build(workspace, facts, Request())
-    assert not tags(machine)
+    assert not tags(host)
 
 
 def test_too_little_disk_is_said_before_the_build(
-    machine: Machine, buildah: Install, workspace: Workspace, facts: Config, monkeypatch: pytest.MonkeyPatch
+    host: Host, buildah: Install, workspace: Workspace, facts: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     buildah("")
     monkeypatch.setattr(image, "DISK_MIB", {"": 10**9})
     with pytest.raises(HostError, match=r"needs 1000000000 MiB of disk in .*store"):
         image.build(workspace, facts, Request())
-    assert not [call for call in machine.calls if call.startswith("buildah build")]
+    assert not [call for call in host.calls if call.startswith("buildah build")]
 
 
 def test_an_interrupted_build_tags_nothing_and_removes_its_containers(
-    machine: Machine, buildah: Install, workspace: Workspace, facts: Config, tmp_path: Path
+    host: Host, buildah: Install, workspace: Workspace, facts: Config, tmp_path: Path
 ) -> None:
     """Steps: build until the engine has a working container, interrupt. Verify: it is gone, the older one is not."""
     begun = tmp_path / "begun"
@@ -111,17 +111,17 @@ def test_an_interrupted_build_tags_nothing_and_removes_its_containers(
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         image.build(workspace, facts, Request())
-    assert not tags(machine)
-    assert [call for call in machine.calls if call == "buildah rm newer"]
-    assert not [call for call in machine.calls if call == "buildah rm older"]
+    assert not tags(host)
+    assert [call for call in host.calls if call == "buildah rm newer"]
+    assert not [call for call in host.calls if call == "buildah rm older"]
     assert not (workspace.build / "image/image.json").exists()
 
 
 def test_an_engine_that_runs_nothing_leaves_its_place_to_the_next(
-    machine: Machine, buildah: Install, workspace: Workspace, facts: Config, tmp_path: Path
+    host: Host, buildah: Install, workspace: Workspace, facts: Config, tmp_path: Path
 ) -> None:
     info = f'[ "$1" != info ] || echo {tmp_path}'
-    machine.engine("podman", f"""{info}; if [ "$1" = run ]; then echo 'Error: crun: setrlimit: denied'; exit 126; fi""")
+    host.engine("podman", f"""{info}; if [ "$1" = run ]; then echo 'Error: crun: setrlimit: denied'; exit 126; fi""")
     buildah("")
     assert image.build(workspace, facts, Request()).engine.name == "buildah"
     with pytest.raises(HostError, match="podman can't work here: it gets no namespace"):
@@ -129,12 +129,12 @@ def test_an_engine_that_runs_nothing_leaves_its_place_to_the_next(
 
 
 def test_a_base_that_does_not_match_ends_the_build(
-    machine: Machine, buildah: Install, workspace: Workspace, facts: Config
+    host: Host, buildah: Install, workspace: Workspace, facts: Config
 ) -> None:
     buildah('if [ "$1" = pull ]; then echo "Error: manifest digest sha256:9 does not match sha256:8"; exit 125; fi')
     with pytest.raises(SourceError, match="not with the base image"):
         image.build(workspace, facts, Request())
-    assert not tags(machine)
+    assert not tags(host)
 
 
 @pytest.mark.parametrize(
@@ -169,9 +169,9 @@ def test_sizes_are_shown_by_layer(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_the_source_label_holds_no_credentials_and_no_path(
-    tmp_path: Path, machine: Machine, address: str, shown: str
+    tmp_path: Path, host: Host, address: str, shown: str
 ) -> None:
-    machine.engine("git", f'case "$1" in rev-parse) echo 123abc ;; config) echo {address} ;; esac')
+    host.engine("git", f'case "$1" in rev-parse) echo 123abc ;; config) echo {address} ;; esac')
     assert image.origin(tmp_path) == ("123abc", shown)
 
 

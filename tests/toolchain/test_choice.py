@@ -40,13 +40,13 @@ def test_the_reference_where_its_source_can_be_had(tiny: Tiny, words: tuple[str,
 def test_the_fallback_with_the_reason_where_it_can_not(tiny: Tiny, tmp_path: Path) -> None:
     write(tiny, [f"file://{tmp_path}/gone", "git://127.0.0.1:1/gone"])
     done = tiny.checkout.run("patch").expect(0, "second patched: ", "(and 1 more origins)")
-    assert done.output.startswith(f"stack debian-12: tiny can't be had: file://{tmp_path}/gone: ")
+    assert done.output.startswith(f"stack debian-12: tiny is unavailable: file://{tmp_path}/gone: ")
 
 
 def test_the_fallback_where_its_libvirt_can_not(tiny: Tiny, tmp_path: Path) -> None:
     write(tiny, [tiny.repo.url], other=f"file://{tmp_path}/gone")
     done = tiny.checkout.run("patch")
-    assert done.output.startswith(f"stack debian-12: other can't be had: file://{tmp_path}/gone: ")
+    assert done.output.startswith(f"stack debian-12: other is unavailable: file://{tmp_path}/gone: ")
 
 
 def test_a_stack_that_is_named_is_never_replaced(tiny: Tiny, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_build_from_the_cache_alone(tiny: Tiny) -> None:
 def test_auto_takes_the_reference_stack_where_its_source_is(checkout: Checkout) -> None:
     """Offline and with an empty cache, the fallback is taken, the reason said first, and then what it lacks."""
     done = checkout.run("fetch", **OFFLINE)
-    done.expect(3, "stack debian-12: qemu-2.7 can't be had: ", "lacks 3 of 3 things", "qemu-7.2: ")
+    done.expect(3, "stack debian-12: qemu-2.7 is unavailable: ", "lacks 3 of 3 things", "qemu-7.2: ")
     assert done.output.startswith("stack debian-12: ")
 
 

@@ -21,7 +21,7 @@ from tests.toolchain.world import Checkout
         ("build --stack", ["needed value and was not given one"]),
         ("--help biuld", ["No idea what 'biuld' is!"]),
         ("build --component libvirt-9.0 --sanitize", ["does not say how libvirt-9.0 is built with a sanitizer"]),
-        ("test-reconnect --sanitize --through libvirt", ["--sanitize works without libvirt only"]),
+        ("test-reconnect --sanitize --launcher libvirt", ["--sanitize works without libvirt only"]),
         ("test-upstream --component qemu-7.2 --stack all", ["--component and --stack exclude each other"]),
         ("test-reconnect --repeat many", ["'many'", "./inv --help TASK"]),
     ],

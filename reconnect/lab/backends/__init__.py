@@ -46,15 +46,15 @@ class Backend(abc.ABC):
 
     As a context manager it is ended on leaving, whatever state it is in.
 
-    :param pairs: queue pairs of the port.
+    :param queue_pairs: queue pairs of the port.
     """
 
     name: str
 
-    def __init__(self, place: Endpoint, waiter: Waiter, pairs: int = 1) -> None:
+    def __init__(self, place: Endpoint, waiter: Waiter, queue_pairs: int = 1) -> None:
         self.place = place
         self.waiter = waiter
-        self.pairs = pairs
+        self.queue_pairs = queue_pairs
 
     @classmethod
     @abc.abstractmethod

@@ -33,21 +33,21 @@ class StubArguments:
     """The stub's command line.
 
     :param script: file that holds the script; read again at SIGHUP.
-    :param pairs: queue pairs.
+    :param queue_pairs: queue pairs.
     :param extra: more words, for experiments.
     """
 
     socket: Path
     client: bool
     script: Path
-    pairs: int = 1
+    queue_pairs: int = 1
     extra: tuple[str, ...] = ()
 
     def argv(self) -> list[str]:
         """The whole command. Without ``site`` (-S) it starts in half the time, and needs nothing of it."""
         return [
             *(sys.executable, "-S", "-m", PACKAGE, "--socket", str(self.socket), "--script", str(self.script)),
-            *("--pairs", str(self.pairs), *(["--client"] if self.client else []), *self.extra),
+            *("--queue-pairs", str(self.queue_pairs), *(["--client"] if self.client else []), *self.extra),
         ]
 
 
@@ -85,8 +85,8 @@ class Stub(Backend):
 
     name = "stub"
 
-    def __init__(self, place: Endpoint, waiter: Waiter, pairs: int = 1, extra: tuple[str, ...] = ()) -> None:
-        super().__init__(place, waiter, pairs)
+    def __init__(self, place: Endpoint, waiter: Waiter, queue_pairs: int = 1, extra: tuple[str, ...] = ()) -> None:
+        super().__init__(place, waiter, queue_pairs)
         self._extra = extra
         self._incarnations: list[_Incarnation] = []
         self._script = place.scratch / "script.json"
@@ -110,7 +110,9 @@ class Stub(Backend):
         if self.place.listens:
             self.place.remove_stale_socket()
         number = len(self._incarnations) + 1
-        arguments = StubArguments(self.place.socket, not self.place.listens, self._script, self.pairs, self._extra)
+        arguments = StubArguments(
+            self.place.socket, not self.place.listens, self._script, self.queue_pairs, self._extra
+        )
         child = Child("the stub", arguments.argv(), self.waiter, subprocess.PIPE, {"PYTHONPATH": str(ROOT)})
         seen = Events()
         log = self.place.logs / f"stub-{number}.log"

@@ -45,7 +45,7 @@ class TestpmdArguments:
     :param client: testpmd connects to QEMU instead of listening.
     :param prefix: names its files in the runtime directory.
     :param processors: those that its two threads (control, and a forwarder that polls) may run on.
-    :param pairs: queue pairs.
+    :param queue_pairs: queue pairs.
     :param extra: more words for the application's part, for experiments.
     """
 
@@ -56,12 +56,12 @@ class TestpmdArguments:
     client: bool
     prefix: str
     processors: tuple[int, ...]
-    pairs: int = 1
+    queue_pairs: int = 1
     extra: tuple[str, ...] = ()
 
     def argv(self) -> list[str]:
         """The whole command."""
-        vdev = f"net_vhost0,iface={self.socket},queues={self.pairs},client={int(self.client)}"
+        vdev = f"net_vhost0,iface={self.socket},queues={self.queue_pairs},client={int(self.client)}"
         # Two threads wherever we may run ourselves. Left alone, DPDK wants a processor of its own for each, numbered
         # below 128: it would not start in a container with one.
         threads = f"(0-1)@({','.join(map(str, self.processors))})"
@@ -70,7 +70,7 @@ class TestpmdArguments:
             *("--lcores", threads),
             *("--no-huge", "-m", "256", "--no-pci", "--file-prefix", self.prefix, "--vdev", vdev),
             "--",
-            *([f"--rxq={self.pairs}", f"--txq={self.pairs}"] if self.pairs > 1 else []),
+            *([f"--rxq={self.queue_pairs}", f"--txq={self.queue_pairs}"] if self.queue_pairs > 1 else []),
             *("--forward-mode=icmpecho", "--auto-start", "--total-num-mbufs=4096", "--no-mlockall", "--nb-cores=1"),
             # Without it testpmd ends when its input does. The statistics themselves are not wanted.
             "--stats-period=86400",
@@ -94,8 +94,8 @@ class Testpmd(Backend):
     __test__ = False
     name = "testpmd"
 
-    def __init__(self, place: Endpoint, waiter: Waiter, pairs: int = 1, extra: tuple[str, ...] = ()) -> None:
-        super().__init__(place, waiter, pairs)
+    def __init__(self, place: Endpoint, waiter: Waiter, queue_pairs: int = 1, extra: tuple[str, ...] = ()) -> None:
+        super().__init__(place, waiter, queue_pairs)
         self._extra = extra
         self._incarnations: list[_Incarnation] = []
 
@@ -133,7 +133,7 @@ class Testpmd(Backend):
             client=not self.place.listens,
             prefix=f"lab{number}",
             processors=tuple(sorted(os.sched_getaffinity(0))),
-            pairs=self.pairs,
+            queue_pairs=self.queue_pairs,
             extra=self._extra,
         )
         # DPDK takes the first for root and for systemd's services, the second for everybody else.

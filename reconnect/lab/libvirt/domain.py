@@ -25,30 +25,30 @@ QUOTES = {"'": "&apos;", '"': "&quot;"}
 class Domain:
     """One domain with one vhost-user interface.
 
-    :param machine: what the lab would give to QEMU itself.
+    :param arguments: what the lab would give to QEMU itself.
     :param attach: the interface is not in the domain: it is attached when the guest is up.
     """
 
-    machine: QemuArguments
+    arguments: QemuArguments
     scheme: Scheme
     memory: SharedMemory
     attach: bool = False
 
     def xml(self) -> str:
         """The domain."""
-        machine = self.machine
+        arguments = self.arguments
         values = {
-            "type": "kvm" if machine.accel == "kvm" else "qemu",
+            "type": "kvm" if arguments.accel == "kvm" else "qemu",
             "name": DOMAIN,
-            "memory_mib": machine.memory_mib,
-            "processors": machine.processors,
-            "machine": machine.machine,
-            "kernel": machine.guest.kernel,
-            "initrd": machine.guest.initramfs,
-            "cmdline": f"{machine.kernel_words()} reconnect.hotplug=1" if self.attach else machine.kernel_words(),
-            "emulator": machine.qemu.binary,
-            "console": machine.console,
-            "probe": machine.probe,
+            "memory_mib": arguments.memory_mib,
+            "processors": arguments.processors,
+            "machine": arguments.machine_type,
+            "kernel": arguments.guest.kernel,
+            "initrd": arguments.guest.initramfs,
+            "cmdline": f"{arguments.kernel_words()} reconnect.hotplug=1" if self.attach else arguments.kernel_words(),
+            "emulator": arguments.qemu.binary,
+            "console": arguments.console,
+            "probe": arguments.probe,
         }
         parts = {
             "memory_backing": self.memory.backing,
@@ -63,17 +63,17 @@ class Domain:
         scheme = self.scheme
         reconnect = "" if scheme.reconnect is None else f"<reconnect enabled='yes' timeout='{scheme.reconnect}'/>"
         mode = "server" if scheme.qemu_listens else "client"
-        queues = self.machine.queues
+        queues = self.arguments.queues
         driver = f"<driver queues='{queues}'/>" if queues > 1 else ""
-        values = {"socket": quoted(self.machine.vhost), "mode": mode, "reconnect": reconnect, "driver": driver}
+        values = {"socket": quoted(self.arguments.vhost), "mode": mode, "reconnect": reconnect, "driver": driver}
         return _filled("interface.xml", values)
 
     def _arguments(self) -> list[str]:
-        machine = self.machine
+        arguments = self.arguments
         return [
-            *(word for folder in machine.qemu.data for word in ("-L", str(folder))),
+            *(word for folder in arguments.qemu.data for word in ("-L", str(folder))),
             *self.memory.arguments,
-            *("-chardev", f"socket,id=qmp,path={escaped(machine.qmp)}", "-mon", "chardev=qmp,mode=control"),
+            *("-chardev", f"socket,id=qmp,path={escaped(arguments.qmp)}", "-mon", "chardev=qmp,mode=control"),
         ]
 
 

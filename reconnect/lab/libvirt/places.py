@@ -100,7 +100,7 @@ def require(state: Path) -> None:
         raise HostError(
             f"libvirt can't be used by the user {os.geteuid()}: it has no entry in /etc/passwd",
             why="virsh and libvirtd look up the name of their user; a container may run with any number for one",
-            hint="run as a user that has a name, or leave out what goes through libvirt: --through qemu",
+            hint="run as a user that has a name, or leave out what goes through libvirt: --launcher qemu",
         ) from error
     require_short(Path(tempfile.gettempdir()) / f"{PREFIX}12345678", state)
 

@@ -19,7 +19,7 @@ from reconnect.lab.libvirt.places import DOMAIN
 from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.process.lines import tail_of
 from reconnect.lab.process.waiter import Waiter
-from reconnect.lab.qemu.virtual_machine import Machine, peer_pid
+from reconnect.lab.qemu.virtual_machine import VirtualMachine, peer_pid
 
 DESTROY_SECONDS = 30.0
 VIRSH_SECONDS = 30.0
@@ -29,14 +29,14 @@ SENT = "QEMU_MONITOR_IO_WRITE"
 """What libvirtd's log has at each write to QEMU's monitor: the bytes follow."""
 
 
-class LibvirtVm(Machine):
-    """One domain, defined and started on entering, destroyed and undefined on leaving: see :class:`Machine`.
+class LibvirtVm(VirtualMachine):
+    """One domain, defined and started on entering, destroyed and undefined on leaving: see :class:`VirtualMachine`.
 
     The folder takes ``domain.xml``, ``interface.xml``, and as ``live.xml`` what libvirt made of them.
     """
 
     def __init__(self, libvirtd: Libvirtd, domain: Domain, folder: Path, waiter: Waiter, start: Deadline) -> None:
-        super().__init__(domain.machine, folder, waiter, start)
+        super().__init__(domain.arguments, folder, waiter, start)
         self._libvirtd = libvirtd
         self._domain = domain
         self._pid: int | None = None
@@ -86,12 +86,12 @@ class LibvirtVm(Machine):
 
     @property
     def pid(self) -> int | None:
-        """See :attr:`Machine.pid`."""
+        """See :attr:`VirtualMachine.pid`."""
         return self._pid
 
     @property
     def ending(self) -> str:
-        """See :attr:`Machine.ending`."""
+        """See :attr:`VirtualMachine.ending`."""
         return "" if self._pid is None else self._libvirtd.ending(self._pid)
 
     def _connected(self, connection: socket.socket) -> None:
@@ -149,4 +149,4 @@ def _expect(where: str, seconds: int | None, expected: int | None) -> None:
 
 
 def _worded(seconds: int | None) -> str:
-    return "nothing of reconnect" if seconds is None else f"reconnect {seconds}"
+    return "no reconnect setting" if seconds is None else f"reconnect {seconds}"

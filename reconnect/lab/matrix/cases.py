@@ -87,7 +87,8 @@ GREETING_LIES = (
 TABLE = ("SET_MEM_TABLE:nack", "SET_MEM_TABLE:drop-fds", "SET_MEM_TABLE:wrong-request")
 LIES = {
     "startup": GREETING_LIES,
-    # A refused memory table is not the end either, though it comes when the greeting is over (REFERENCE B14).
+    # A refused memory table is not the end either, though it comes when the greeting is over: QEMU's card would fall
+    # back to a data path without a switch.
     "reconnect": (*GREETING_LIES, *TABLE),
     "set-link": ("GET_VRING_BASE:wrong-request", "GET_VRING_BASE:wrong-size", *TABLE[:1]),
     "stop-cont": TABLE[:1],
@@ -102,9 +103,9 @@ GONES: dict[str, tuple[str, ...]] = {
 USELESS = ("CONNECT:after-read@any", "GET_QUEUE_NUM:answer=0@any", "GET_FEATURES#any:answer=0x40000000@any")
 SPINS = {"startup": USELESS[:2], "reconnect": (*USELESS, "SET_MEM_TABLE:nack@any")}
 
-# One that keeps silent: QEMU must give it up when its time limit is over, and its monitor must answer then (REFERENCE
-# B22). Where it keeps silent from the first message of a reconnect on, the machine must not stand still meanwhile. Each
-# takes as long as that limit, so only some of them are in the default matrix.
+# One that keeps silent: QEMU must give it up when its time limit is over, and its monitor must answer then. Where it
+# keeps silent from the first message of a reconnect on, the virtual machine must not stall meanwhile. Each takes as
+# long as that limit, so only some of them are in the default matrix.
 HANGS = {
     "reconnect": ("CONNECT:stall", "SET_MEM_TABLE:stall"),
     "set-link": ("GET_VRING_BASE:stall",),

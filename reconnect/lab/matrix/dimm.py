@@ -1,7 +1,7 @@
 """``dimm:N@memory``: memory that is hot-plugged goes again after the backend was restarted N times.
 
-QEMU keeps references to the guest's memory for its backend. One that is not dropped with the connection (REFERENCE
-B18) keeps the memory mapped for ever: ``object-del`` says that all is well, and QEMU still holds it.
+QEMU keeps references to the guest's memory for its backend. One that is not dropped with the connection keeps
+the memory mapped for ever: ``object-del`` says that all is well, and QEMU still holds it.
 """
 
 from __future__ import annotations

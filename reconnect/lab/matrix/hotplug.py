@@ -22,7 +22,7 @@ That is what ``virsh attach-device`` and ``detach-device`` do: ``chardev-add``, 
 ``closing``       while the backend closes each connection
 ``silent``        while the backend accepts and says nothing
 ``netdev-first``  the netdev goes before the card
-``queues=2``      connected, with two queue pairs
+``queues=2``      connected, with two queue queue_pairs
 ================  ===================================================================================================
 """
 
@@ -71,11 +71,11 @@ class HotPlug(MatrixCase):
         self._check_health()
         self._check_rules()
 
-    def _plug(self, pairs: int = 1, reconnect: int | None = None) -> None:
+    def _plug(self, queue_pairs: int = 1, reconnect: int | None = None) -> None:
         """Plug the card, and wait until the guest's probes are answered on it."""
         self._add_chardev(reconnect=reconnect)
-        self._add_netdev(pairs)
-        self._add_card(pairs)
+        self._add_netdev(queue_pairs)
+        self._add_card(queue_pairs)
 
     def _add_chardev(self, name: str = CHARDEV, reconnect: int | None = None) -> None:
         place: dict[str, object] = {"type": "unix", "data": {"path": str(self.testbed.socket)}}
@@ -87,12 +87,12 @@ class HotPlug(MatrixCase):
         backend = {"type": "socket", "data": {"addr": place, **options}}
         self._monitor("chardev-add", {"id": name, "backend": backend})
 
-    def _add_netdev(self, pairs: int = 1) -> None:
-        queues = {"queues": pairs} if pairs > 1 else {}
+    def _add_netdev(self, queue_pairs: int = 1) -> None:
+        queues = {"queues": queue_pairs} if queue_pairs > 1 else {}
         self._monitor("netdev_add", {"type": "vhost-user", "id": NETDEV, "chardev": CHARDEV, **queues})
 
-    def _add_card(self, pairs: int = 1) -> None:
-        queues = {"mq": True, "vectors": 2 * pairs + 2} if pairs > 1 else {}
+    def _add_card(self, queue_pairs: int = 1) -> None:
+        queues = {"mq": True, "vectors": 2 * queue_pairs + 2} if queue_pairs > 1 else {}
         self._monitor("device_add", {"driver": "virtio-net-pci", "id": CARD, "netdev": NETDEV, "romfile": "", **queues})
         self.testbed.order("network", deadline=Deadline(GUEST_SECONDS))
         self._steady()
@@ -180,9 +180,9 @@ class HotPlug(MatrixCase):
         self._unheard()
 
     def _unplug_while(self, variant: str) -> None:
-        testbed, pairs = self.testbed, 2 if variant == "queues=2" else 1
+        testbed, queue_pairs = self.testbed, 2 if variant == "queues=2" else 1
         deadline = Deadline(GUEST_SECONDS + testbed.options.recovery)
-        self._plug(pairs)
+        self._plug(queue_pairs)
         before = testbed.usage.fds
         if variant == "away":
             self._crash()
@@ -196,7 +196,7 @@ class HotPlug(MatrixCase):
         else:
             self.mark = testbed.backend.load(Script(hang_up=True), deadline)
         self._unheard()
-        self._plug(pairs)
+        self._plug(queue_pairs)
         if testbed.usage.fds > before:
             raise CellFailed(f"QEMU has {testbed.usage.fds} descriptors with the card plugged again, {before} before")
         self._unplug()

@@ -2,7 +2,7 @@
 
 ``away@unload`` lets it load another one while there is no backend: its virtio transport speaks as virtio 0.9 did, so
 that it accepts other features than before (without VERSION_1). Those must reach the backend when it is back, and not
-those of the time before (REFERENCE B5).
+those of the time before.
 """
 
 from __future__ import annotations

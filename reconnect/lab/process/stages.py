@@ -25,7 +25,7 @@ NAMES = ("listening", "connected", "accepted", "handshake", "link_up", "first_re
 
 
 @dataclass(frozen=True)
-class Moments:
+class StageTimes:
     """When each stage was reached, on the monotonic clock; None where it was not, or is none of this scheme.
 
     :param started: when the backend's new process was started.

@@ -32,7 +32,7 @@ class QemuArguments:
     :param vectors: MSI-X vectors of the card; None leaves QEMU's default. For experiments with an unpatched QEMU.
     :param append: words to add to the kernel's command line.
     :param card: False for a VM without one, to be hot-plugged.
-    :param queues: queue pairs of the card. A guest's driver enables as many of them as there are processors.
+    :param queues: queue queue_pairs of the card. A guest's driver enables as many of them as there are processors.
     :param processors: of the guest.
     :param memory_dir: folder of the guest's memory, which the backend maps. QEMU unlinks the file at once.
     """
@@ -47,7 +47,7 @@ class QemuArguments:
     neighbour: str = "permanent"
     interval_us: int = 20_000
     accel: str = "tcg"
-    machine: str = "pc"
+    machine_type: str = "pc"
     memory_mib: int = 256
     vectors: int | None = None
     append: str = ""
@@ -61,7 +61,7 @@ class QemuArguments:
         return [
             str(self.qemu.binary),
             *(word for folder in self.qemu.data for word in ("-L", str(folder))),
-            *("-machine", f"{self.machine},accel={self.accel}"),
+            *("-machine", f"{self.machine_type},accel={self.accel}"),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
             *("-smp", str(self.processors), "-m", self._size()),
             *("-object", self._memory(), "-numa", "node,memdev=memory"),
@@ -109,12 +109,12 @@ class QemuArguments:
         return " ".join(word for word in words if word)
 
 
-def pinned(pairs: int) -> str:
+def pinned(queue_pairs: int) -> str:
     """The word of the kernel's command line that keeps the probe on the last of so many processors.
 
     A guest sends on the queue pair of the processor that the sender runs on.
     """
-    return f"reconnect.cpu={1 << pairs - 1:x}" if pairs > 1 else ""
+    return f"reconnect.cpu={1 << queue_pairs - 1:x}" if queue_pairs > 1 else ""
 
 
 def escaped(path: Path) -> str:

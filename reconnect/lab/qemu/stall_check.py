@@ -1,7 +1,7 @@
-"""Whether the machine goes on while its backend keeps silent: its monitor answers, and its guest sends.
+"""The stall check: whether QEMU's monitor answers and the guest sends while the backend keeps silent.
 
 A switch that is stopped, or maps memory, or is busy, is still connected to: the kernel does that. QEMU must not hold
-the machine until such a switch replies to the first message of a connection that was made again.
+the guest until such a switch replies to the first message of a connection that was made again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.process.failure import CellFailed
 from reconnect.lab.process.waiter import Waiter
-from reconnect.lab.qemu.virtual_machine import Machine
+from reconnect.lab.qemu.virtual_machine import VirtualMachine
 
 LIMIT_MS = 1000.0
 """Far above what a busy machine adds, and far below what a silent backend costs where QEMU waits for it."""
@@ -22,7 +22,7 @@ ANSWER_SECONDS = 15.0
 """For one answer: a QEMU that waits for its backend gives up after ten."""
 
 
-def slowest_answer(vm: Machine, waiter: Waiter, over: Callable[[], bool], deadline: Deadline) -> float:
+def slowest_answer(vm: VirtualMachine, waiter: Waiter, over: Callable[[], bool], deadline: Deadline) -> float:
     """Ask QEMU's monitor again and again, until something is over or the deadline has passed.
 
     :returns: the longest time that an answer took, in milliseconds.
@@ -38,7 +38,7 @@ def slowest_answer(vm: Machine, waiter: Waiter, over: Callable[[], bool], deadli
 
 
 def judge(monitor_ms: float, tx_gap_ms: float) -> None:
-    """Object to a machine that stood still.
+    """Object to a virtual machine that stalled.
 
     :param monitor_ms: the longest time that an answer of the monitor took.
     :param tx_gap_ms: the longest time for which the guest sent nothing.
@@ -46,6 +46,6 @@ def judge(monitor_ms: float, tx_gap_ms: float) -> None:
     """
     if max(monitor_ms, tx_gap_ms) > LIMIT_MS:
         raise CellFailed(
-            "the machine stood still while its backend kept silent: "
+            "the virtual machine stalled while its backend kept silent: "
             f"the monitor's slowest answer took {monitor_ms:.0f} ms, the guest sent nothing for {tx_gap_ms:.0f} ms"
         )

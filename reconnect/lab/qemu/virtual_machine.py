@@ -35,7 +35,7 @@ QUIT_SECONDS = 15.0
 GOOD_END = "exit code 0"
 
 
-class Machine(abc.ABC):
+class VirtualMachine(abc.ABC):
     """One run of QEMU. Entering starts it; leaving ends it, whatever state it is in.
 
     :param folder: takes ``qemu.log`` and ``probe.log``; the console is where the arguments say.

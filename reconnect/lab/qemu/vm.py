@@ -8,11 +8,11 @@ import socket
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.process.child import Child
 from reconnect.lab.process.failure import CellError
-from reconnect.lab.qemu.virtual_machine import Machine
+from reconnect.lab.qemu.virtual_machine import VirtualMachine
 
 
-class Vm(Machine):
-    """One run of QEMU: see :class:`Machine`. Its command goes to ``qemu.cmd``."""
+class Vm(VirtualMachine):
+    """One run of QEMU: see :class:`VirtualMachine`. Its command goes to ``qemu.cmd``."""
 
     def _launch(self, stack: contextlib.ExitStack) -> None:
         environment = dict(word.split("=", 1) for word in self.arguments.qemu.environment)
@@ -27,12 +27,12 @@ class Vm(Machine):
 
     @property
     def pid(self) -> int:
-        """See :attr:`Machine.pid`."""
+        """See :attr:`VirtualMachine.pid`."""
         return self.child.pid
 
     @property
     def ending(self) -> str:
-        """See :attr:`Machine.ending`."""
+        """See :attr:`VirtualMachine.ending`."""
         return self.child.ending
 
     def _tell_to_quit(self, deadline: Deadline) -> None:

@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     number = lambda text: int(text, 0)  # noqa: E731
     words.add_argument("--socket", type=Path, required=True, help="path of the vhost-user socket")
     words.add_argument("--client", action="store_true", help="connect to it instead of listening at it")
-    words.add_argument("--pairs", type=int, default=1, help="queue pairs (default: 1)")
+    words.add_argument("--queue-pairs", type=int, default=1, help="queue pairs (default: 1)")
     words.add_argument("--features", type=number, default=FEATURES, help="feature bits to offer")
     words.add_argument("--protocol-features", type=number, default=PROTOCOL_FEATURES, help="the same of the protocol")
     words.add_argument("--repair", action="store_true", help="begin rings at their used index, as DPDK does")
@@ -47,9 +47,9 @@ def main(argv: list[str] | None = None) -> int:
             script = Script.load(given.script)
         else:
             script = Script.parse(*given.rule, die=given.die)
-        offer = Offer(given.features, given.protocol_features, given.pairs, given.repair)
+        offer = Offer(given.features, given.protocol_features, given.queue_pairs, given.repair)
         if not offered_pairs_fit(offer):
-            raise ScriptError(f"{given.pairs} queue pairs don't go with these features")
+            raise ScriptError(f"{given.queue_pairs} queue pairs don't go with these features")
         Peer(PeerSettings(given.socket, given.client, offer, given.script, given.retry), script, EventLog(1)).run()
     except (ScriptError, OSError) as error:
         print(f"stub: {error}", file=sys.stderr)

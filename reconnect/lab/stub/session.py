@@ -65,13 +65,13 @@ class Loop(Protocol):
 class Offer:
     """What the back-end has to offer.
 
-    :param pairs: queue pairs.
+    :param queue_pairs: queue pairs.
     :param repair: a ring's base that is not the used ring's index is replaced by that, as DPDK does.
     """
 
     features: int = FEATURES
     protocol_features: int = PROTOCOL_FEATURES
-    pairs: int = 1
+    queue_pairs: int = 1
     repair: bool = False
 
 
@@ -99,7 +99,7 @@ class Session:
         self._offer = offer
         self._log = log
         self._loop = loop
-        self._state = State(offer.features, offer.protocol_features, offer.pairs)
+        self._state = State(offer.features, offer.protocol_features, offer.queue_pairs)
         self._received: Counter[str] = Counter()
         self._ready = False
 
@@ -239,7 +239,7 @@ class Session:
         self._state.protocol = U64.unpack(message.payload)[0]
 
     def _get_queue_num(self, message: Message) -> bytes:
-        return U64.pack(self._offer.pairs)
+        return U64.pack(self._offer.queue_pairs)
 
     def _set_owner(self, message: Message) -> None:
         self._state.owned = True
@@ -308,7 +308,8 @@ class Session:
         ring.kick = fd
         self._log_event("ring", ring=ring.index, **facts)
         if facts["base"] != facts["used"]:
-            # Not a rule of the specification's words, but what they come to: see B6 of the project's reference.
+            # Not a rule of the specification's words, but what they come to: after a crash the used ring's index is
+            # all that is left of the place in a ring.
             self._log_event(
                 "violation", what=f"ring {ring.index} starts at {facts['base']}, its used ring at {facts['used']}"
             )
@@ -474,4 +475,4 @@ def _number(payload: bytes) -> list[int] | int | None:
 def offered_pairs_fit(offer: Offer) -> bool:
     """Whether the features fit the number of pairs: more than one needs both kinds of multiqueue."""
     multiqueue = has(offer.features, Feature.NET_MQ) and has(offer.protocol_features, ProtocolFeature.MQ)
-    return offer.pairs >= 1 and (offer.pairs == 1 or multiqueue)
+    return offer.queue_pairs >= 1 and (offer.queue_pairs == 1 or multiqueue)

@@ -14,7 +14,7 @@ class State:
     """The back-end's side of a session.
 
     :param offered: features that we offer; ``protocol_offered``: protocol features.
-    :param pairs: queue pairs that we have.
+    :param queue_pairs: queue pairs that we have.
     :ivar asked: the requests that were heard so far.
     :ivar acked: from SET_FEATURES; None before.
     :ivar protocol: from SET_PROTOCOL_FEATURES; None before.
@@ -22,7 +22,7 @@ class State:
 
     offered: int
     protocol_offered: int
-    pairs: int
+    queue_pairs: int
     asked: set[int] = field(default_factory=set)
     acked: int | None = None
     protocol: int | None = None
@@ -31,7 +31,7 @@ class State:
     rings: list[Ring] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.rings = [Ring(index) for index in range(2 * self.pairs)]
+        self.rings = [Ring(index) for index in range(2 * self.queue_pairs)]
 
     def negotiated(self, bit: ProtocolFeature) -> bool:
         """Whether both sides have a protocol feature."""

@@ -99,7 +99,7 @@ def test_testpmd_listens_or_connects(client: bool, word: str) -> None:
 
 def test_testpmd_has_as_many_queues_as_the_card() -> None:
     """Verify: in the device's options and in the application's; one pair is the default and says nothing."""
-    argv = TestpmdArguments("dpdk-testpmd", Path("/r/vhost"), True, "lab1", (0,), pairs=2).argv()
+    argv = TestpmdArguments("dpdk-testpmd", Path("/r/vhost"), True, "lab1", (0,), queue_pairs=2).argv()
     assert "net_vhost0,iface=/r/vhost,queues=2,client=1" in argv
     assert argv.index("--") < argv.index("--rxq=2") < argv.index("--txq=2")
     alone = TestpmdArguments("dpdk-testpmd", Path("/r/vhost"), True, "lab1", (0,)).argv()

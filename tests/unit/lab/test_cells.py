@@ -13,15 +13,15 @@ def test_nothing_asked_for_is_the_default_set() -> None:
     """Verify: every scheme once, on testpmd, with a crash; through libvirt only what is libvirt's."""
     assert select() == (
         *(Cell(s, "testpmd", "crash") for s in ("baseline", "server", "default", "explicit")),
-        Cell("policy", "testpmd", "crash", through="libvirt"),
+        Cell("policy", "testpmd", "crash", launcher="libvirt"),
     )
 
 
 def test_a_way_is_taken_by_the_schemes_that_have_it() -> None:
-    """Verify: the schemes that aren't named are left out where they can't be had; each cell has a name of its own."""
-    assert [cell.scheme for cell in select(through="qemu")] == ["baseline", "server", "default", "explicit"]
-    cells = select("explicit,policy", through="all")
-    assert [(cell.scheme, cell.through) for cell in cells] == [
+    """Verify: schemes that aren't named are left out where they lack that launcher; each cell has its own name."""
+    assert [cell.scheme for cell in select(launcher="qemu")] == ["baseline", "server", "default", "explicit"]
+    cells = select("explicit,policy", launcher="all")
+    assert [(cell.scheme, cell.launcher) for cell in cells] == [
         *(("explicit", "qemu"), ("explicit", "libvirt"), ("explicit", "attach")),
         *(("policy", "libvirt"), ("policy", "attach")),
     ]
@@ -31,9 +31,9 @@ def test_a_way_is_taken_by_the_schemes_that_have_it() -> None:
 
 def test_a_scheme_that_can_not_be_had_that_way_is_refused() -> None:
     """Verify: the scheme, the way, and how it can be had."""
-    with pytest.raises(ConfigError, match="the scheme policy can't be had through qemu") as caught:
-        select("explicit,policy", through="qemu")
-    assert caught.value.hint == "--through libvirt, or attach"
+    with pytest.raises(ConfigError, match="the scheme policy has no launcher qemu") as caught:
+        select("explicit,policy", launcher="qemu")
+    assert caught.value.hint == "--launcher libvirt, or attach"
 
 
 def test_lists_multiply() -> None:
@@ -66,13 +66,13 @@ def test_a_wedged_switch_is_for_a_qemu_that_connects_to_it() -> None:
         ({"schemes": "explicite"}, "unknown scheme 'explicite' in --scheme", "did you mean 'explicit'?"),
         ({"backends": "testpdm"}, "unknown backend 'testpdm' in --backend", "did you mean 'testpmd'?"),
         ({"faults": "crash,crsh"}, "unknown fault 'crsh' in --fault", "did you mean 'crash'?"),
-        ({"through": "libvrt"}, "unknown through 'libvrt' in --through", "did you mean 'libvirt'?"),
+        ({"launcher": "libvrt"}, "unknown launcher 'libvrt' in --launcher", "did you mean 'libvirt'?"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_one(words: dict[str, str], what: str, hint: str) -> None:
     """Verify: what was wrong, in which option, and what was probably meant; exit code 2."""
     with pytest.raises(ConfigError) as caught:
-        select(**words)
+        select(**words)  # type: ignore[arg-type]  # none of the words is a number
     assert caught.value.what == what
     assert hint in caught.value.hint
     assert caught.value.exit_code == 2

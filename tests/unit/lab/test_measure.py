@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconnect.lab.measure import figures, moments
+from reconnect.lab.measure import figures, stage_times
 from reconnect.lab.probe.log import ProbeRecord
 from reconnect.lab.process.failure import CellFailed
-from reconnect.lab.process.stages import Moments
+from reconnect.lab.process.stages import StageTimes
 from reconnect.lab.qemu.stall_check import judge
 
 OFFSET = 1000.0
@@ -39,7 +39,7 @@ def test_outage_and_recovery_of_a_network_that_came_back() -> None:
     Verify: outage from the answer to 30 to that to 61, recovery from the listening to the answer to 61, 30 lost.
     """
     record = _record(set(range(1, 31)) | set(range(61, 101)))
-    reached = moments(record, Moments(started=OFFSET + 0.8, listening=OFFSET + 1.0))
+    reached = stage_times(record, StageTimes(started=OFFSET + 0.8, listening=OFFSET + 1.0))
     found = figures(record, reached)
     assert found.outage_ms == pytest.approx(620.0)
     assert found.recovery_ms == pytest.approx(221.0)
@@ -51,7 +51,7 @@ def test_outage_and_recovery_of_a_network_that_came_back() -> None:
 def test_a_network_that_stays_dead_has_no_outage_time() -> None:
     """Verify: no figure where there is nothing to measure to; every probe to the end counts as lost."""
     record = _record(set(range(1, 31)))
-    found = figures(record, moments(record, Moments(started=OFFSET + 0.8, listening=OFFSET + 1.0)))
+    found = figures(record, stage_times(record, StageTimes(started=OFFSET + 0.8, listening=OFFSET + 1.0)))
     assert found.outage_ms is None
     assert found.recovery_ms is None
     assert (found.probes_sent, found.probes_lost) == (100, 70)
@@ -60,14 +60,14 @@ def test_a_network_that_stays_dead_has_no_outage_time() -> None:
 def test_probes_before_the_first_answer_are_the_boot() -> None:
     """Verify: what was sent while the backend's first connection was made is not counted."""
     record = _record(set(range(21, 31)) | set(range(61, 91)))
-    found = figures(record, moments(record, Moments(started=OFFSET + 0.8)))
+    found = figures(record, stage_times(record, StageTimes(started=OFFSET + 0.8)))
     assert (found.probes_sent, found.probes_lost) == (70, 30)
 
 
 def test_recovery_counts_from_the_start_where_qemu_listens() -> None:
     """Verify: without a listening backend, the origin is the start of its process."""
     record = _record(set(range(1, 31)) | set(range(61, 101)))
-    found = figures(record, moments(record, Moments(started=OFFSET + 1.2)))
+    found = figures(record, stage_times(record, StageTimes(started=OFFSET + 1.2)))
     assert found.recovery_ms == pytest.approx(21.0)
 
 
@@ -78,7 +78,7 @@ def test_an_answer_in_flight_at_the_fault_is_no_recovery() -> None:
     """
     record = _record(set(range(1, 31)) | set(range(61, 101)))
     fault_between = OFFSET + 0.6005
-    found = figures(record, moments(record, Moments(started=fault_between + 0.2)))
+    found = figures(record, stage_times(record, StageTimes(started=fault_between + 0.2)))
     assert found.outage_ms == pytest.approx(620.0)
 
 
@@ -86,15 +86,15 @@ def test_only_a_link_that_comes_up_after_the_restart_is_a_stage() -> None:
     """Verify: the link's first up after the restart is taken; the boot's is not."""
     links = ((10_000, True), (700_000, False), (1_100_000, True), (1_200_000, True))
     record = _record(set(range(1, 31)) | set(range(61, 101)), links=links)
-    assert moments(record, Moments(started=OFFSET + 0.8)).link_up == pytest.approx(OFFSET + 1.1)
-    assert moments(record, Moments(started=OFFSET + 1.5)).link_up is None
+    assert stage_times(record, StageTimes(started=OFFSET + 0.8)).link_up == pytest.approx(OFFSET + 1.1)
+    assert stage_times(record, StageTimes(started=OFFSET + 1.5)).link_up is None
     assert record.link_up is True
 
 
 def test_a_probe_that_said_nothing_has_no_figures() -> None:
     """Verify: no division, no guess; the link is unknown."""
     record = ProbeRecord()
-    found = figures(record, moments(record, Moments(started=1.0)))
+    found = figures(record, stage_times(record, StageTimes(started=1.0)))
     assert (found.outage_ms, found.recovery_ms, found.probes_sent, found.probes_lost) == (None, None, 0, 0)
     assert record.link_up is None
 
@@ -149,20 +149,20 @@ def test_a_guest_that_is_held_is_silent() -> None:
 
 def test_a_backend_that_was_held_recovers_from_when_it_goes_on() -> None:
     """Verify: that is the origin; what came before has a negative time."""
-    reached = Moments(started=1.0, listening=1.5, connected=2.0, accepted=7.1, first_reply=7.2, resumed=7.0)
+    reached = StageTimes(started=1.0, listening=1.5, connected=2.0, accepted=7.1, first_reply=7.2, resumed=7.0)
     assert reached.origin == 7.0
     assert reached.milliseconds()["listening"] == pytest.approx(-5500)
     assert reached.milliseconds()["first_reply"] == pytest.approx(200)
 
 
 @pytest.mark.parametrize(
-    ("monitor", "silence", "stood"), [(3.0, 999.0, False), (1200.0, 20.0, True), (3.0, 5000, True)]
+    ("monitor", "tx_gap", "stalled"), [(3.0, 999.0, False), (1200.0, 20.0, True), (3.0, 5000, True)]
 )
-def test_a_machine_that_stands_still_is_wrong(monitor: float, silence: float, stood: bool) -> None:
+def test_a_virtual_machine_that_stalls_fails(monitor: float, tx_gap: float, stalled: bool) -> None:
     """Verify: either figure counts, and the message has both."""
-    with pytest.raises(CellFailed, match="stood still") if stood else nullcontext() as caught:
-        judge(monitor, silence)
-    if stood:
+    with pytest.raises(CellFailed, match="stalled") if stalled else nullcontext() as caught:
+        judge(monitor, tx_gap)
+    if stalled:
         assert caught is not None
         assert f"took {monitor:.0f} ms" in caught.value.what
-        assert f"nothing for {silence:.0f} ms" in caught.value.what
+        assert f"nothing for {tx_gap:.0f} ms" in caught.value.what

@@ -76,8 +76,8 @@ def _vm(tmp_path: Path, compile_with: str) -> Vm:
     environment = ("ASAN_OPTIONS=exitcode=86",)
     qemu = Qemu("qemu", "1", program, (), "c", (), "t", environment)
     guest = Guest(tmp_path, tmp_path, "6")
-    sockets = (tmp_path / name for name in ("vhost", "qmp", "probe"))
-    return Vm(QemuArguments(qemu, guest, *sockets, tmp_path / "console"), tmp_path, Waiter(), Deadline(30))
+    vhost, qmp, probe = (tmp_path / name for name in ("vhost", "qmp", "probe"))
+    return Vm(QemuArguments(qemu, guest, vhost, qmp, probe, tmp_path / "console"), tmp_path, Waiter(), Deadline(30))
 
 
 def test_a_program_that_a_sanitizer_ends_fails_its_cell_with_the_report(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from reconnect.kit.deadline import Deadline
 from reconnect.lab.backends.testpmd import connections_in, handshake_in
 from reconnect.lab.process import procunix
 from reconnect.lab.process.lines import Line, LineReader
-from reconnect.lab.process.stages import NAMES, Moments, SocketWatch
+from reconnect.lab.process.stages import NAMES, SocketWatch, StageTimes
 from reconnect.lab.process.waiter import Waiter
 
 DATA = Path(__file__).with_name("data")
@@ -45,7 +45,7 @@ def test_a_real_log_tells_handshake_and_connections(name: str, listens: bool) ->
 
 def test_stages_are_milliseconds_since_the_origin() -> None:
     """Verify: relative to listening where there is one, else to the start; null where a stage wasn't reached."""
-    seen = Moments(started=9.0, listening=10.0, connected=10.0201, handshake=10.5)
+    seen = StageTimes(started=9.0, listening=10.0, connected=10.0201, handshake=10.5)
     found = seen.milliseconds()
     assert tuple(found) == NAMES
     assert found == {
@@ -56,7 +56,7 @@ def test_stages_are_milliseconds_since_the_origin() -> None:
         "link_up": None,
         "first_reply": None,
     }
-    assert Moments(started=9.0, connected=9.25).milliseconds()["connected"] == 250.0
+    assert StageTimes(started=9.0, connected=9.25).milliseconds()["connected"] == 250.0
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_the_table_has_a_row_a_cell_and_fits_80_columns(shown: str) -> None:
     assert lines[0] == "stack debian-12: qemu 7.2.22 (no git server)"
     head = next(i for i, line in enumerate(lines) if line.startswith("scheme"))
     assert lines[head].split() == [
-        *("scheme", "through", "fault", "#", "backend", "verdict", "outage", "recovery", "lost", "connections"),
+        *("scheme", "launcher", "fault", "#", "backend", "verdict", "outage", "recovery", "lost", "connections"),
     ]
     rows = [line.split() for line in lines[head + 2 : head + 7]]
     assert rows[0] == ["baseline", "qemu", "crash", "1", "testpmd", "pass", "dead", "-", "0/0", "0"]

@@ -45,10 +45,10 @@ def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_the_file_has_the_form_that_the_design_gives(tmp_path: Path) -> None:
-    """Verify: keys and nesting of schema 1, which others read."""
+    """Verify: keys and nesting of schema 2, which others read."""
     data = json.loads(save(RUN, tmp_path).read_text(encoding="utf-8"))
-    assert list(data) == ["schema", "run", "started", "machine", "stack", "cells"]
-    assert data["schema"] == 1
+    assert list(data) == ["schema", "run", "started", "host", "stack", "cells"]
+    assert data["schema"] == 2
     assert data["stack"]["components"]["qemu"] == {
         "version": "7.2.22",
         "commit": "c" * 40,
@@ -59,9 +59,24 @@ def test_the_file_has_the_form_that_the_design_gives(tmp_path: Path) -> None:
     assert set(cell) == {
         *("scheme", "backend", "fault", "repeat", "expected", "verdict", "why", "outage_ms", "recovery_ms"),
         *("probes_sent", "probes_lost", "neighbour", "stages_ms", "connections", "qemu", "logs"),
-        *("through", "memory", "tx_gap_ms", "monitor_ms"),
+        *("launcher", "memory", "tx_gap_ms", "monitor_ms"),
     }
     assert cell["qemu"]["cpu_percent_in_outage"] == 0.4
+
+
+def test_a_file_of_schema_1_reads_as_the_same_run(tmp_path: Path) -> None:
+    """Steps: write a run as schema 1 had it: other names of three fields, and a cell of before there was a launcher.
+
+    Verify: the same objects as from schema 2.
+    """
+    run = replace(RUN, cells=(replace(PASSED, launcher="attach", tx_gap_ms=12.5), PASSED))
+    data = json.loads(save(run, tmp_path).read_text(encoding="utf-8"))
+    data |= {"schema": 1, "machine": data.pop("host")}
+    first, second = data["cells"]
+    first |= {"through": first.pop("launcher"), "silence_ms": first.pop("tx_gap_ms")}
+    del second["launcher"], second["tx_gap_ms"]
+    (tmp_path / "old.json").write_text(json.dumps(data), encoding="utf-8")
+    assert load(tmp_path / "old.json") == run
 
 
 def test_a_cell_that_nobody_finished_is_a_failure() -> None:
@@ -89,6 +104,7 @@ def test_one_bad_cell_spoils_a_run(verdict: str) -> None:
         "",
         "[]",
         '{"schema": 1}',
+        json.dumps({"schema": 3, "cells": []}),
         json.dumps({"schema": 2, "cells": []}),
         json.dumps({"schema": 1, "stack": {"components": {}}, "cells": [{"verdict": "great"}]}),
     ],

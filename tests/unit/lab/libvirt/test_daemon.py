@@ -12,7 +12,6 @@ import pytest
 
 from reconnect.kit.deadline import Deadline
 from reconnect.kit.errors import HostError
-from reconnect.lab.libvirt import places as places_module
 from reconnect.lab.libvirt.daemon import LibvirtdSettings, errors_in
 from reconnect.lab.libvirt.places import places, require
 from reconnect.lab.libvirt.virsh import said
@@ -35,7 +34,7 @@ def test_settings_are_written_as_libvirt_reads_them() -> None:
 
 
 def as_user(monkeypatch: pytest.MonkeyPatch, uid: int) -> None:
-    monkeypatch.setattr(places_module.os, "geteuid", lambda: uid)
+    monkeypatch.setattr("reconnect.lab.libvirt.places.os.geteuid", lambda: uid)
 
 
 def test_an_ordinary_user_keeps_all_below_the_runtime_folder(monkeypatch: pytest.MonkeyPatch, short: Path) -> None:
@@ -108,7 +107,7 @@ def test_a_user_without_a_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     as_user(monkeypatch, 3_999_999_999)
     with pytest.raises(HostError, match="the user 3999999999: it has no entry in /etc/passwd") as caught:
         require(Path("/b/run"))
-    assert "--through qemu" in caught.value.hint
+    assert "--launcher qemu" in caught.value.hint
     assert os.getuid() != 3_999_999_999
 
 

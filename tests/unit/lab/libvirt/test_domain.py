@@ -18,13 +18,13 @@ from reconnect.lab.schemes import SCHEMES
 
 QEMU = Qemu("qemu-7.2", "7.2.22", Path("/q/qemu"), (Path("/fw/a"), Path("/fw/b")), "c" * 40, (), "t" * 40)
 GUEST = Guest(Path("/g/vmlinuz"), Path("/g/init"), "6.1.0")
-MACHINE = QemuArguments(QEMU, GUEST, Path("/r/vhost"), Path("/r/qmp"), Path("/r/probe"), Path("/c/console.log"))
+ARGUMENTS = QemuArguments(QEMU, GUEST, Path("/r/vhost"), Path("/r/qmp"), Path("/r/probe"), Path("/c/console.log"))
 MEMORY = SharedMemory("memfd", "", backing="<memoryBacking><source type='memfd'/></memoryBacking>")
 ARG = "{http://libvirt.org/schemas/domain/qemu/1.0}arg"
 
 
-def parsed(scheme: str, attach: bool = False, machine: QemuArguments = MACHINE) -> Element:
-    return ElementTree.fromstring(Domain(machine, SCHEMES[scheme], MEMORY, attach).xml())
+def parsed(scheme: str, attach: bool = False, arguments: QemuArguments = ARGUMENTS) -> Element:
+    return ElementTree.fromstring(Domain(arguments, SCHEMES[scheme], MEMORY, attach).xml())
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_each_scheme_has_its_interface(scheme: str, mode: str, reconnect: dict[s
     found = source.find("reconnect")
     assert (None if found is None else found.attrib) == reconnect
     assert parsed(scheme, attach=True).find("devices/interface") is None
-    alone = ElementTree.fromstring(Domain(MACHINE, SCHEMES[scheme], MEMORY, True).interface())
+    alone = ElementTree.fromstring(Domain(ARGUMENTS, SCHEMES[scheme], MEMORY, True).interface())
     assert ElementTree.tostring(alone).split() == ElementTree.tostring(interface).split()
 
 
 def test_a_card_of_many_queues() -> None:
     """Verify: a processor and a queue for each pair; one pair says nothing of queues."""
-    root = parsed("explicit", machine=replace(MACHINE, queues=2, processors=2))
+    root = parsed("explicit", arguments=replace(ARGUMENTS, queues=2, processors=2))
     assert root.findtext("vcpu") == "2"
     driver = root.find("devices/interface/driver")
     assert driver is not None
@@ -66,15 +66,15 @@ def test_the_guest_is_the_one_that_the_lab_starts_itself() -> None:
     root = parsed("explicit")
     assert root.findtext("os/kernel") == "/g/vmlinuz"
     assert root.findtext("os/initrd") == "/g/init"
-    assert root.findtext("os/cmdline") == MACHINE.kernel_words()
-    assert root.findtext("memory") == str(MACHINE.memory_mib)
+    assert root.findtext("os/cmdline") == ARGUMENTS.kernel_words()
+    assert root.findtext("memory") == str(ARGUMENTS.memory_mib)
     assert root.findtext("devices/emulator") == "/q/qemu"
     assert [(s.get("type"), s.find("source").get("path")) for s in root.findall("devices/serial")] == [  # type: ignore[union-attr]
         ("file", "/c/console.log"),
         ("unix", "/r/probe"),
     ]
     cmdline = parsed("explicit", attach=True).findtext("os/cmdline") or ""
-    assert cmdline.split() == [*MACHINE.kernel_words().split(), "reconnect.hotplug=1"]
+    assert cmdline.split() == [*ARGUMENTS.kernel_words().split(), "reconnect.hotplug=1"]
 
 
 def test_what_libvirt_has_no_xml_for_goes_past_it() -> None:
@@ -85,20 +85,20 @@ def test_what_libvirt_has_no_xml_for_goes_past_it() -> None:
         *("-chardev", "socket,id=qmp,path=/r/qmp", "-mon", "chardev=qmp,mode=control"),
     ]
     memory = SharedMemory("file", "", arguments=("-object", "memory"))
-    root = ElementTree.fromstring(Domain(MACHINE, SCHEMES["explicit"], memory).xml())
+    root = ElementTree.fromstring(Domain(ARGUMENTS, SCHEMES["explicit"], memory).xml())
     assert [arg.get("value") for arg in root.iter(ARG)][4:6] == ["-object", "memory"]
 
 
 def test_the_accelerator_is_the_domains_type() -> None:
     """Verify: TCG is libvirt's ``qemu``."""
     assert parsed("explicit").get("type") == "qemu"
-    assert parsed("explicit", machine=replace(MACHINE, accel="kvm")).get("type") == "kvm"
+    assert parsed("explicit", arguments=replace(ARGUMENTS, accel="kvm")).get("type") == "kvm"
 
 
 def test_a_path_may_hold_what_xml_may_not() -> None:
     """Verify: quotes, brackets and ampersands come through, in attributes, elements and QEMU's words."""
     odd = Path("/a&b<c>'d\"e,f")
-    root = parsed("explicit", machine=replace(MACHINE, vhost=odd, console=odd, qmp=odd, append="x=<&>"))
+    root = parsed("explicit", arguments=replace(ARGUMENTS, vhost=odd, console=odd, qmp=odd, append="x=<&>"))
     assert root.find("devices/interface/source").get("path") == str(odd)  # type: ignore[union-attr]
     assert root.find("devices/serial/source").get("path") == str(odd)  # type: ignore[union-attr]
     assert (root.findtext("os/cmdline") or "").endswith("x=<&>")

@@ -170,7 +170,7 @@ def test_the_stub_alone_gets_the_matrix() -> None:
     assert [cell.scheme for cell in cells[:5]] == ["baseline", "server", "default", "explicit", "policy"]
     assert {(cell.backend, cell.fault) for cell in cells[:5]} == {("stub", "crash")}
     assert [cell.fault for cell in cells[5:]] == list(DEFAULT)
-    assert {(cell.scheme, cell.through) for cell in cells[5:]} == {("default", "qemu")}
+    assert {(cell.scheme, cell.launcher) for cell in cells[5:]} == {("default", "qemu")}
     assert {cell.fault for cell in select()} == {"crash"}
 
 

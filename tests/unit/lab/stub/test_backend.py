@@ -38,7 +38,7 @@ def test_the_command_line() -> None:
     """Verify: what the stub's own parser takes (test_session runs it)."""
     words = StubArguments(Path("/s"), True, Path("/x"), 2, ("--repair",)).argv()
     assert words[1:4] == ["-S", "-m", "reconnect.lab.stub"]
-    assert words[4:] == ["--socket", "/s", "--script", "/x", "--pairs", "2", "--client", "--repair"]
+    assert words[4:] == ["--socket", "/s", "--script", "/x", "--queue-pairs", "2", "--client", "--repair"]
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=str)

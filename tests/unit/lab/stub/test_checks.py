@@ -176,7 +176,7 @@ def test_a_refused_message_is_acknowledged_with_a_failure(start: Start, dial: Di
 
 @pytest.mark.parametrize("repair", [False, True])
 def test_a_base_that_is_not_the_rings_is_a_violation(start: Start, dial: Dial, repair: bool) -> None:
-    """What a front-end does that keeps the index of before a crash (REFERENCE B6).
+    """What a front-end does that keeps the index of before a crash.
 
     Steps: a used ring at 5, a base of 3; one buffer more is offered.
     Verify: it is said; the stub begins at the base, unless it was told to repair that as DPDK does.

@@ -175,7 +175,7 @@ def test_two_pairs_are_two_switches(start: Start, dial: Dial) -> None:
 
     Verify: GET_QUEUE_NUM says 2; the answer comes on the second pair.
     """
-    stub = start("--pairs", "2")
+    stub = start("--queue-pairs", "2")
     front = dial(stub)
     front.greet()
     assert front.ask(Request.GET_QUEUE_NUM) == 2
@@ -240,7 +240,7 @@ def test_what_is_offered_can_be_told(start: Start, dial: Dial) -> None:
 
 def test_more_pairs_than_the_features_allow_is_refused(short: Path) -> None:
     """Verify: exit code 2."""
-    stub = Stub(short / "s", "--pairs", "2", "--protocol-features", "0")
+    stub = Stub(short / "s", "--queue-pairs", "2", "--protocol-features", "0")
     assert stub.process.wait(20) == 2
 
 
