@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reconnect.jobs import main as mainjob
+from reconnect.jobs import handover
 from reconnect.kit import command
 from reconnect.kit.command import CommandError
 from reconnect.kit.console import say
 from reconnect.kit.errors import VerdictError
 from reconnect.lab.binaries import Binaries
-from reconnect.lab.cells import Cell
+from reconnect.lab.cell import Cell
 from reconnect.lab.guest.image import Guest
-from reconnect.lab.scenario import Options, run_cell
+from reconnect.lab.options import Options
+from reconnect.lab.scenario import run_cell
 from reconnect.project.config import Component, Config
 from reconnect.project.workspace import Workspace
 from reconnect.toolchain import prefixes, series
@@ -35,8 +36,8 @@ def run(workspace: Workspace, config: Config, component: Component) -> None:
     :raises BuildError: it doesn't compile after one of them: there is nothing to go on with.
     :raises VerdictError: it compiles, but doesn't run; lists all such patches.
     """
-    guest = mainjob.guest_image(workspace, config) if component.program == "qemu" else None
-    out_dir = mainjob.results_folder(workspace)
+    guest = handover.guest_image(workspace, config) if component.program == "qemu" else None
+    out_dir = handover.results_folder(workspace)
     baseline = len(series.read(workspace.patches / component.series).baseline)
     bad: list[tuple[str, str]] = []
     steps = 0
@@ -59,7 +60,7 @@ def run(workspace: Workspace, config: Config, component: Component) -> None:
 
 def _cell(cell: Cell, component: Component, built: Built, guest: Guest, folder: Path) -> str:
     """Run the cell; returns what was wrong."""
-    qemu = mainjob.qemu(component, built)
+    qemu = handover.qemu(component, built)
     result = run_cell(cell, Binaries(qemu, qemu), guest, folder, Options())
     return "" if result.verdict == "pass" else f"{result.verdict}: {result.why}"
 

@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from itertools import product
 
 from reconnect.kit.errors import ConfigError
 from reconnect.kit.suggest import unknown
-from reconnect.lab.backends import Backend
+from reconnect.lab.backends.known import BACKENDS
 from reconnect.lab.backends.stub import Stub
 from reconnect.lab.backends.testpmd import Testpmd
+from reconnect.lab.cell import Cell
 from reconnect.lab.faults import FAULTS
 from reconnect.lab.matrix.cases import CASES, DEFAULT, MATRIX, named
 from reconnect.lab.schemes import LAUNCHERS, QEMU, SCHEMES
-from reconnect.report.results import cell_name
 
-BACKENDS: dict[str, type[Backend]] = {Testpmd.name: Testpmd, Stub.name: Stub}
 DEFAULT_BACKENDS = (Testpmd.name,)
 DEFAULT_FAULTS = ("crash",)
 MATRIX_SCHEMES = ("default",)
 """Where no scheme is named: the others make the same messages, and cost the same time again."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Scheme x backend x fault, which repeat of it, from 1, and through what the guest is started."""
-
-    scheme: str
-    backend: str
-    fault: str
-    repeat: int = 1
-    launcher: str = QEMU
-
-    @property
-    def name(self) -> str:
-        """Also the name of its folder."""
-        return cell_name(self.scheme, self.launcher, self.backend, self.fault, self.repeat)
 
 
 def select(

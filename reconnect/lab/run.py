@@ -14,14 +14,16 @@ import psutil
 
 from reconnect.kit import console
 from reconnect.kit.errors import ReconnectError
+from reconnect.lab.backends.known import BACKENDS
 from reconnect.lab.binaries import Binaries
-from reconnect.lab.cells import BACKENDS, Cell
+from reconnect.lab.cell import Cell
 from reconnect.lab.guest.image import Guest
 from reconnect.lab.libvirt import places as libvirt_places
 from reconnect.lab.matrix.cases import Case, is_case
 from reconnect.lab.matrix.runner import run_matrix
+from reconnect.lab.options import Options
 from reconnect.lab.qemu.accel import check_accelerator
-from reconnect.lab.scenario import FAILURE, Options, run_cell
+from reconnect.lab.scenario import FAILURE, run_cell
 from reconnect.lab.schemes import ATTACH, LIBVIRT, QEMU, SCHEMES
 from reconnect.report import junit, table
 from reconnect.report.results import CellResult, RunResult, StackInfo, save

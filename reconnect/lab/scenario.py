@@ -19,18 +19,16 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-
-import psutil
 
 from reconnect.kit.deadline import Deadline
 from reconnect.kit.sockets import checked
 from reconnect.lab.backends import Backend, Endpoint
+from reconnect.lab.backends.known import BACKENDS
 from reconnect.lab.binaries import Binaries
-from reconnect.lab.cells import BACKENDS, Cell
+from reconnect.lab.cell import Cell
 from reconnect.lab.faults import FAULTS
 from reconnect.lab.guest.image import Guest
 from reconnect.lab.libvirt.daemon import Libvirtd, LibvirtdSettings
@@ -38,6 +36,7 @@ from reconnect.lab.libvirt.domain import Domain
 from reconnect.lab.libvirt.shared_memory import SharedMemory, shared_memory
 from reconnect.lab.libvirt.vm import LibvirtVm
 from reconnect.lab.measure import figures, stage_times
+from reconnect.lab.options import Options
 from reconnect.lab.probe.log import ProbeRecord
 from reconnect.lab.process.failure import CellEnded, CellError, CellFailed
 from reconnect.lab.process.rundir import runtime_dir
@@ -46,6 +45,7 @@ from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu import stall_check
 from reconnect.lab.qemu.arguments import QemuArguments, pinned
 from reconnect.lab.qemu.memory_backend import memory_folder
+from reconnect.lab.qemu.usage import ResourceUsage, figures_of, usage_of
 from reconnect.lab.qemu.virtual_machine import VirtualMachine
 from reconnect.lab.qemu.vm import Vm
 from reconnect.lab.schemes import ATTACH, QEMU, SCHEMES
@@ -53,52 +53,6 @@ from reconnect.report.results import CellResult, QemuFigures
 
 FAILURE = "failure.txt"
 MONITOR_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Options:
-    """How cells are run. Times in seconds unless the name says otherwise.
-
-    :param accel: ``tcg`` or ``kvm``.
-    :param neighbour: ``permanent`` or ``arp``.
-    :param interval_us: microseconds between probes.
-    :param steady: so many probes in a row must be answered before the fault and after the recovery.
-    :param lost: so many must go unanswered in a row before the backend is started again.
-    :param boot: for the guest to boot and answer steadily. A slow, busy machine takes its time.
-    :param fault: for the backend to be gone after its fault, and again for probes to be lost.
-    :param recovery: for the network to come back.
-    :param dead: a network that is to be dead is watched for so long.
-    :param vectors: MSI-X vectors of the card; None leaves QEMU's default. For experiments.
-    :param append: words for the kernel's command line.
-    """
-
-    accel: str = "tcg"
-    machine_type: str = "pc"
-    neighbour: str = "permanent"
-    interval_us: int = 20_000
-    steady: int = 50
-    lost: int = 10
-    boot: float = 120.0
-    fault: float = 15.0
-    recovery: float = 30.0
-    dead: float = 10.0
-    vectors: int | None = None
-    append: str = ""
-
-    def slowed(self, factor: int) -> Options:
-        """The same with more time for a slower QEMU. What is measured is not touched."""
-        return replace(self, boot=self.boot * factor, fault=self.fault * factor, recovery=self.recovery * factor)
-
-
-@dataclass(frozen=True)
-class ResourceUsage:
-    """What QEMU holds at one moment; ``cpu`` is the seconds of processor time so far."""
-
-    fds: int
-    threads: int
-    rss_kib: int
-    cpu: float
-    at: float
 
 
 def run_cell(cell: Cell, binaries: Binaries, guest: Guest, folder: Path, options: Options) -> CellResult:
@@ -290,7 +244,7 @@ class CellRun:
             memory="" if self.memory is None else str(self.memory),
             verdict=verdict,
             why=why,
-            qemu=self._held(),
+            qemu=self._figures(),
             logs=tuple(sorted(f"{self.folder.name}/{path.name}" for path in self.folder.iterdir())),
         )
         if self.restarted is None:
@@ -322,36 +276,17 @@ class CellRun:
         link = {True: "up", False: "down", None: "unknown"}[self._record.link_up]
         return f"reached: {', '.join(reached) or 'nothing'}; the guest's link is {link}"
 
-    def _held(self) -> QemuFigures | None:
+    def _usage(self) -> ResourceUsage:
+        assert self.vm is not None
+        return usage_of(self.vm)
+
+    def _figures(self) -> QemuFigures | None:
         usage = self.usage
         if "before" not in usage:
             return None
-        before, after = usage["before"], usage.get("after", usage["before"])
-        start, end = usage.get("fault", before), usage.get("end of outage", before)
-        seconds = end.at - start.at
-        percent = 100 * (end.cpu - start.cpu) / seconds if seconds > 0 else 0.0
-        return QemuFigures(
-            fds_before=before.fds,
-            fds_after=after.fds,
-            rss_kib_before=before.rss_kib,
-            rss_kib_after=after.rss_kib,
-            cpu_percent_in_outage=round(percent, 1),
-            threads_before=before.threads,
-            threads_after=after.threads,
-        )
-
-    def _usage(self) -> ResourceUsage:
-        assert self.vm is not None
-        try:
-            process = self.vm.process
-            with process.oneshot():
-                times = process.cpu_times()
-                cpu = times.user + times.system
-                rss = process.memory_info().rss // 1024
-                return ResourceUsage(process.num_fds(), process.num_threads(), rss, cpu, time.monotonic())
-        except psutil.Error as error:
-            self.vm.check_soon()
-            raise CellError(f"QEMU's figures can't be read: {error}") from error
+        before = usage["before"]
+        outage = usage.get("fault", before), usage.get("end of outage", before)
+        return figures_of(before, usage.get("after", before), outage)
 
     def _arguments(self, runtime: Path, socket: Path) -> QemuArguments:
         options = self.options

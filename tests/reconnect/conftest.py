@@ -12,11 +12,11 @@ from typing import cast
 
 import pytest
 
-from reconnect.jobs import main as mainjob
+from reconnect.jobs import handover
 from reconnect.lab.binaries import Binaries, Libvirt, Qemu
 from reconnect.lab.guest.image import Guest
 from reconnect.lab.matrix.testbed import ORDINARY, Shape
-from reconnect.lab.scenario import Options
+from reconnect.lab.options import Options
 from reconnect.lab.schemes import SCHEMES
 from reconnect.project import config, settings
 from reconnect.project.config import Config
@@ -52,14 +52,14 @@ def configuration(workspace: Workspace) -> Config:
 def binaries(workspace: Workspace, configuration: Config) -> Binaries:
     """Both builds of QEMU of the stack debian-12."""
     component = configuration.component(configuration.stack(STACK).qemu)
-    return mainjob.binaries(workspace, {"qemu": component}, {"qemu": building.build(workspace, component)})
+    return handover.binaries(workspace, {"qemu": component}, {"qemu": building.build(workspace, component)})
 
 
 @pytest.fixture(scope="session")
 def libvirt(workspace: Workspace, configuration: Config) -> Libvirt:
     """libvirt of the stack debian-12, with its series."""
     component = configuration.component(configuration.stack(STACK).libvirt)
-    return mainjob.libvirt(workspace, component, building.build(workspace, component, only=PATCHED)[PATCHED])
+    return handover.libvirt(workspace, component, building.build(workspace, component, only=PATCHED)[PATCHED])
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +80,7 @@ def short_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def guest(workspace: Workspace, configuration: Config) -> Guest:
     """The test guest."""
-    return mainjob.guest_image(workspace, configuration)
+    return handover.guest_image(workspace, configuration)
 
 
 @pytest.fixture(scope="module", params=["debian-12", "qemu-2.7"])
@@ -89,7 +89,7 @@ def reference(request: pytest.FixtureRequest, workspace: Workspace, configuratio
     component = configuration.component(configuration.stack(request.param).qemu)
     if reason := reachable(workspace, component):
         pytest.skip(f"the sources of {component.name} are unavailable: {reason.splitlines()[0]}")
-    return mainjob.binaries(workspace, {"qemu": component}, {"qemu": building.build(workspace, component)})
+    return handover.binaries(workspace, {"qemu": component}, {"qemu": building.build(workspace, component)})
 
 
 @pytest.fixture

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from reconnect.lab.binaries import Binaries
-from reconnect.lab.cells import Cell
+from reconnect.lab.cell import Cell
 from reconnect.lab.guest.image import Guest
+from reconnect.lab.options import Options
 from reconnect.lab.process.rundir import PREFIX, runtime_dir
-from reconnect.lab.scenario import Options, run_cell
+from reconnect.lab.scenario import run_cell
 from reconnect.report.results import CellResult, load
 from tests.reconnect.leftovers import processes_of, until
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from reconnect.jobs import main as mainjob
+from reconnect.jobs import handover
 from reconnect.kit.deadline import Deadline
 from reconnect.kit.errors import SourceError
 from reconnect.lab.binaries import Binaries
@@ -54,7 +54,7 @@ def ask(
         except SourceError as error:
             pytest.skip(f"{name} is unavailable here: {str(error).splitlines()[0]}")
         folder = tmp_path_factory.mktemp(name)
-        libvirt = mainjob.libvirt(workspace, component, built)
+        libvirt = handover.libvirt(workspace, component, built)
         asked = LibvirtdSettings(emulator=binaries.patched.binary)
         with (
             runtime_dir() as runtime,

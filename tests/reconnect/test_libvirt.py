@@ -21,13 +21,14 @@ from reconnect.kit.deadline import Deadline
 from reconnect.kit.errors import HostError
 from reconnect.lab import schemes
 from reconnect.lab.binaries import Binaries, Libvirt
-from reconnect.lab.cells import Cell
+from reconnect.lab.cell import Cell
 from reconnect.lab.guest.image import Guest
 from reconnect.lab.libvirt.daemon import Libvirtd, LibvirtdSettings
+from reconnect.lab.options import Options
 from reconnect.lab.process.failure import CellError
 from reconnect.lab.process.rundir import runtime_dir
 from reconnect.lab.process.waiter import Waiter
-from reconnect.lab.scenario import Options, run_cell
+from reconnect.lab.scenario import run_cell
 from reconnect.report.results import CellResult, load
 from tests.reconnect.leftovers import processes_of, until
 

@@ -10,9 +10,10 @@ import pytest
 
 from reconnect.lab.backends.testpmd import Testpmd
 from reconnect.lab.binaries import Binaries
-from reconnect.lab.cells import Cell
+from reconnect.lab.cell import Cell
 from reconnect.lab.guest.image import Guest
-from reconnect.lab.scenario import Options, run_cell
+from reconnect.lab.options import Options
+from reconnect.lab.scenario import run_cell
 from reconnect.report.results import CellResult
 
 

@@ -10,12 +10,14 @@ import pytest
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.binaries import Binaries
-from reconnect.lab.cells import Cell, select
+from reconnect.lab.cell import Cell
+from reconnect.lab.cells import select
 from reconnect.lab.guest.image import Guest
 from reconnect.lab.matrix.runner import run_matrix
 from reconnect.lab.matrix.testbed import Shape, Testbed
+from reconnect.lab.options import Options
 from reconnect.lab.process.failure import CellError
-from reconnect.lab.scenario import Options, run_cell
+from reconnect.lab.scenario import run_cell
 from reconnect.lab.schemes import SCHEMES
 from reconnect.report.results import CellResult
 

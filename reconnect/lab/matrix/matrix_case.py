@@ -25,11 +25,12 @@ from reconnect.lab.matrix.cases import (
     WEDGE,
     Case,
 )
-from reconnect.lab.matrix.testbed import ResourceUsage, Testbed
+from reconnect.lab.matrix.testbed import Testbed
 from reconnect.lab.probe.log import ProbeRecord
 from reconnect.lab.process.failure import CellEnded, CellError, CellFailed
 from reconnect.lab.process.lines import tail_of
 from reconnect.lab.qemu import stall_check
+from reconnect.lab.qemu.usage import ResourceUsage
 from reconnect.lab.stub.script import Script
 from reconnect.report.results import CellResult
 

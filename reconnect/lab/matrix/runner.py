@@ -9,15 +9,17 @@ from pathlib import Path
 from reconnect.kit import console
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.binaries import Binaries
-from reconnect.lab.cells import Cell
+from reconnect.lab.cell import Cell
 from reconnect.lab.guest.image import Guest
 from reconnect.lab.matrix.cases import FRESH, FUZZ, Case
 from reconnect.lab.matrix.kinds import matrix_case_for
 from reconnect.lab.matrix.matrix_case import STEADY, MatrixCase
-from reconnect.lab.matrix.testbed import SHAPES, ResourceUsage, Shape, Testbed
+from reconnect.lab.matrix.testbed import SHAPES, Shape, Testbed
+from reconnect.lab.options import Options
 from reconnect.lab.process.failure import CellEnded, CellError
 from reconnect.lab.process.lines import tail_of
-from reconnect.lab.scenario import FAILURE, Options
+from reconnect.lab.qemu.usage import figures_of
+from reconnect.lab.scenario import FAILURE
 from reconnect.lab.schemes import SCHEMES
 from reconnect.report.results import CellResult, QemuFigures
 
@@ -76,7 +78,8 @@ class _Runner:
             verdict, why = failure.verdict, failure.what
             if verdict != "skip":
                 self._tell(cell, failure, matrix_case)
-        result = self._result(cell, case, matrix_case, verdict, why, _figures(before, after))
+        figures = figures_of(before, after) if before and after else None
+        result = self._result(cell, case, matrix_case, verdict, why, figures)
         # A testbed on which something went wrong shows nothing any more; one whose QEMU has quit is of no use.
         if verdict not in ("pass", "skip") or case.phase in FRESH:
             self._leave()
@@ -139,17 +142,3 @@ class _Runner:
             logs=tuple(sorted(f"{folder.name}/{path.name}" for folder in folders for path in folder.iterdir())),
         )
         return result if matrix_case is None else matrix_case.filled(result)
-
-
-def _figures(before: ResourceUsage | None, after: ResourceUsage | None) -> QemuFigures | None:
-    if before is None or after is None:
-        return None
-    return QemuFigures(
-        fds_before=before.fds,
-        fds_after=after.fds,
-        rss_kib_before=before.rss_kib,
-        rss_kib_after=after.rss_kib,
-        cpu_percent_in_outage=0.0,
-        threads_before=before.threads,
-        threads_after=after.threads,
-    )

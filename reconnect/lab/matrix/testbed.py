@@ -7,22 +7,21 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from reconnect.kit.deadline import Deadline
 from reconnect.kit.sockets import checked
 from reconnect.lab.backends import Endpoint
 from reconnect.lab.backends.stub import Stub
 from reconnect.lab.binaries import Qemu
 from reconnect.lab.guest.image import Guest
+from reconnect.lab.options import Options
 from reconnect.lab.probe.log import ProbeRecord
-from reconnect.lab.process.failure import CellEnded, CellError
+from reconnect.lab.process.failure import CellEnded
 from reconnect.lab.process.rundir import runtime_dir
 from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu.arguments import QemuArguments, pinned
 from reconnect.lab.qemu.memory_backend import memory_folder
+from reconnect.lab.qemu.usage import ResourceUsage, usage_of
 from reconnect.lab.qemu.vm import Vm
-from reconnect.lab.scenario import Options
 from reconnect.lab.schemes import Scheme
 
 
@@ -71,19 +70,6 @@ SHAPES = {
     "memory": Shape(slots=1, append="memhp_default_state=online_movable"),
 }
 """By phase, where it is not the ordinary one."""
-
-
-@dataclass(frozen=True)
-class ResourceUsage:
-    """What QEMU holds.
-
-    :param anonymous_kib: without the guest's memory and other files.
-    """
-
-    fds: int
-    threads: int
-    rss_kib: int
-    anonymous_kib: int
 
 
 class Testbed:
@@ -143,14 +129,7 @@ class Testbed:
     @property
     def usage(self) -> ResourceUsage:
         """What QEMU holds now."""
-        try:
-            process = self.vm.process
-            memory = process.memory_info()
-            anonymous = (memory.rss - memory.shared) // 1024
-            return ResourceUsage(process.num_fds(), process.num_threads(), memory.rss // 1024, anonymous)
-        except psutil.Error as error:
-            self.vm.check_soon()
-            raise CellError(f"QEMU's figures can't be read: {error}") from error
+        return usage_of(self.vm)
 
     def reset_probe_record(self) -> ProbeRecord:
         """Begin a new record of probes; returns the old one."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reconnect.kit.errors import ConfigError
-from reconnect.lab.cells import Cell, select
+from reconnect.lab.cell import Cell
+from reconnect.lab.cells import select
 from reconnect.lab.schemes import SCHEMES
 
 

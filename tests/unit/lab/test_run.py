@@ -12,10 +12,11 @@ from reconnect.kit.errors import HostError
 from reconnect.lab import run as run_module
 from reconnect.lab.backends.testpmd import Testpmd
 from reconnect.lab.binaries import Binaries, Qemu
-from reconnect.lab.cells import Cell, select
+from reconnect.lab.cell import Cell
+from reconnect.lab.cells import select
 from reconnect.lab.guest.image import Guest
+from reconnect.lab.options import Options
 from reconnect.lab.run import run_cells
-from reconnect.lab.scenario import Options
 from reconnect.report.results import CellResult, ComponentInfo, StackInfo, load
 
 NOWHERE = Path("/nonexistent")

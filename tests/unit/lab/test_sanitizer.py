@@ -10,12 +10,12 @@ import pytest
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.binaries import Binaries, Qemu
 from reconnect.lab.guest.image import Guest
+from reconnect.lab.options import Options
 from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu import sanitizer
 from reconnect.lab.qemu.arguments import QemuArguments
 from reconnect.lab.qemu.vm import Vm
-from reconnect.lab.scenario import Options
 
 DATA = Path(__file__).parent / "data"
 

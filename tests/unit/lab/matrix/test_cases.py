@@ -7,7 +7,8 @@ from itertools import islice
 import pytest
 
 from reconnect.kit.errors import ConfigError
-from reconnect.lab.cells import Cell, select
+from reconnect.lab.cell import Cell
+from reconnect.lab.cells import select
 from reconnect.lab.matrix.cases import (
     BY_NAME,
     CASES,

@@ -1,0 +1,85 @@
+"""What the toolchain hands the lab: the guest, the programs, and the folder that the results go to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from reconnect.kit.console import step
+from reconnect.kit.errors import ConfigError
+from reconnect.lab.binaries import Binaries, Libvirt, Qemu
+from reconnect.lab.guest.image import Guest, build_guest
+from reconnect.lab.run import new_run_id
+from reconnect.project.config import Component, Config
+from reconnect.project.workspace import Workspace
+from reconnect.toolchain import guestpackages
+from reconnect.toolchain.building import Built
+from reconnect.toolchain.series import BASELINE, PATCHED
+
+
+def guest_image(workspace: Workspace, config: Config) -> Guest:
+    """The test guest, made from its packages where it isn't there yet."""
+    debs = guestpackages.fetch(workspace, config.guest)
+    with step("guest image") as current:
+        guest = build_guest(debs.kernel, debs.busybox, workspace.guest)
+        current.done(f"kernel {guest.kernel_version}")
+    return guest
+
+
+def binaries(
+    workspace: Workspace, components: Mapping[str, Component], builds: Mapping[str, Mapping[str, Built]]
+) -> Binaries:
+    """What the lab is given of the builds.
+
+    :param components: by role: ``qemu``, and ``libvirt`` where a cell needs it.
+    :param builds: by role, then by variant.
+    :raises ConfigError: QEMU's series has no baseline part, so there is nothing to compare with.
+    """
+    component = components["qemu"]
+    if BASELINE not in builds["qemu"]:
+        raise ConfigError(
+            f"the series {component.series} has no '# feature' line: there is no baseline to compare with"
+        )
+    return Binaries(
+        qemu(component, builds["qemu"][BASELINE]),
+        qemu(component, builds["qemu"][PATCHED]),
+        libvirt(workspace, components["libvirt"], builds["libvirt"][PATCHED]) if "libvirt" in builds else None,
+    )
+
+
+def libvirt(workspace: Workspace, component: Component, built: Built) -> Libvirt:
+    """What the lab is given of a build of libvirt. Only the patched one can be run: see building."""
+    return Libvirt(component.name, built.version, built.prefix, workspace.state)
+
+
+def qemu(component: Component, built: Built) -> Qemu:
+    """What the lab is given of a build of QEMU."""
+    return Qemu(
+        name=component.name,
+        version=built.version,
+        binary=built.product,
+        # An absolute folder of stacks.toml stays as it is: joining replaces the prefix.
+        data=tuple(built.prefix / folder for folder in component.build.firmware),
+        commit=built.commit,
+        series=built.series,
+        tree=built.tree,
+    )
+
+
+def results_folder(workspace: Workspace) -> Path:
+    """A new folder for the run, and ``latest`` pointing to it."""
+    workspace.results.mkdir(parents=True, exist_ok=True)
+    run_id = new_run_id()
+    number = 1
+    # Two runs may begin in one second.
+    while True:
+        folder = workspace.results / (run_id if number == 1 else f"{run_id}-{number}")
+        try:
+            folder.mkdir()
+            break
+        except FileExistsError:
+            number += 1
+    partial = workspace.results / f".latest-{folder.name}"
+    partial.symlink_to(folder.name)
+    partial.replace(workspace.results / "latest")
+    return folder
