@@ -17,7 +17,8 @@ from __future__ import annotations
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.faults import FAULTS
 from reconnect.lab.matrix.cases import DEAD
-from reconnect.lab.matrix.matrix_case import MONITOR_SECONDS, STEADY, MatrixCase, NotSent
+from reconnect.lab.matrix.disturb import Disturb
+from reconnect.lab.matrix.matrix_case import MONITOR_SECONDS, STEADY, NotSent
 from reconnect.lab.probe.log import ProbeRecord
 from reconnect.lab.process.failure import CellFailed
 from reconnect.lab.qemu.qmp import CommandRefused
@@ -32,7 +33,7 @@ LOST = 5
 LOOK_SECONDS = 0.05
 
 
-class Migrate(MatrixCase):
+class Migrate(Disturb):
     """An case of this phase."""
 
     def run(self) -> None:

@@ -6,13 +6,13 @@ packet goes through the second pair: an answer shows that this pair works, and a
 
 from __future__ import annotations
 
-from reconnect.lab.matrix.matrix_case import MatrixCase
+from reconnect.lab.matrix.disturb import Disturb
 from reconnect.lab.process.failure import CellFailed
 
 RINGS = {0, 1, 2, 3}
 
 
-class Queues(MatrixCase):
+class Queues(Disturb):
     """An case of this phase."""
 
     def run(self) -> None:

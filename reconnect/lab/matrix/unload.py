@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.matrix.cases import AWAY
-from reconnect.lab.matrix.matrix_case import MONITOR_SECONDS, STEADY, MatrixCase
+from reconnect.lab.matrix.disturb import Disturb
+from reconnect.lab.matrix.matrix_case import MONITOR_SECONDS, STEADY
 from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.stub.protocol import Feature, has
 from reconnect.lab.stub.script import Script
@@ -20,7 +21,7 @@ COMPARED = (Feature.VERSION_1, Feature.NET_MRG_RXBUF, Feature.RING_INDIRECT_DESC
 LOAD_SECONDS = 30.0
 
 
-class Unload(MatrixCase):
+class Unload(Disturb):
     """An case of this phase."""
 
     def run(self) -> None:

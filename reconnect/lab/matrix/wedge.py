@@ -15,7 +15,8 @@ from __future__ import annotations
 import signal
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.matrix.matrix_case import ACTIONS, STEADY, MatrixCase, NotHere
+from reconnect.lab.matrix.disturb import ACTIONS
+from reconnect.lab.matrix.matrix_case import STEADY, MatrixCase, NotHere
 from reconnect.lab.matrix.unload import LOAD_SECONDS
 from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.process.stages import SocketWatch

@@ -9,6 +9,7 @@ import pytest
 
 from reconnect.lab.matrix import fuzz
 from reconnect.lab.matrix.cases import Case
+from reconnect.lab.matrix.disturb import Disturb
 from reconnect.lab.matrix.fuzz_case import FuzzCase
 from reconnect.lab.matrix.kinds import matrix_case_for
 from reconnect.lab.matrix.matrix_case import MatrixCase, NotSent
@@ -67,5 +68,5 @@ def test_a_good_walk_counts_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_entry_has_its_module() -> None:
     """Verify: by phase; a steps takes its steps the same way."""
     assert isinstance(matrix_case_for(Case.parse("away@unload"), LANE), Unload)
-    assert type(matrix_case_for(Case.parse("rehearse@set-link"), LANE)) is MatrixCase
+    assert type(matrix_case_for(Case.parse("rehearse@set-link"), LANE)) is Disturb
     assert isinstance(matrix_case_for(Case.parse("fuzz:1@reconnect"), LANE), FuzzCase)
