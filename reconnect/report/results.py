@@ -1,4 +1,4 @@
-"""results.json: everything that a run found out, and all that a report may read.
+"""results.json: everything that a run found out, and all that a report may read. ``docs/results.md`` tells its fields.
 
 It is written again after each cell, each time whole: a file that can be read is a file that is complete.
 """
@@ -146,6 +146,13 @@ class RunResult:
     def good(self) -> bool:
         """No cell failed, and at least one was run."""
         return self.count("pass") > 0 and not self.count("fail") and not self.count("error")
+
+
+def json_schema() -> dict[str, Any]:
+    """The form of the file, as JSON Schema (draft 2020-12): for those who check a file that others wrote."""
+    text = Path(__file__).with_name("results.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
 
 
 def save(result: RunResult, folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -11,12 +12,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from reconnect.lab.schemes import SCHEMES
 from reconnect.project.config import Config
 from reconnect.project.workspace import Workspace
-from reconnect.report.results import load
+from reconnect.report.results import FILE, json_schema, load
 from reconnect.toolchain.fetching import reachable
 
 FIRST_BUILD_SECONDS = 3600
@@ -78,6 +80,7 @@ def test_every_scheme_shows_what_it_has_to(
         assert cell.launcher == ("libvirt" if cell.scheme == "policy" else "qemu")
     assert set(result.stack.components) == {"qemu", "libvirt"}
     assert (workspace.results / "latest" / "junit.xml").is_file()
+    jsonschema.validate(json.loads((workspace.results / "latest" / FILE).read_text()), json_schema())
 
 
 @pytest.mark.parametrize(
