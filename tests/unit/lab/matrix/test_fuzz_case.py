@@ -33,6 +33,7 @@ def _walk(monkeypatch: pytest.MonkeyPatch, do: Callable[[Case], None]) -> FuzzCa
     return FuzzCase(Case.parse("fuzz:7@reconnect"), LANE, make)
 
 
+@pytest.mark.guards("matrix/fuzz_case.py FuzzCase.run: not one of")
 def test_a_walk_that_does_nothing_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify: where no step's message is ever sent, that is an error and not a good end."""
 
@@ -43,6 +44,7 @@ def test_a_walk_that_does_nothing_is_no_pass(monkeypatch: pytest.MonkeyPatch) ->
         _walk(monkeypatch, nothing).run()
 
 
+@pytest.mark.guards("matrix/fuzz_case.py FuzzCase.run: {f'{where}: {failure.what}'}")
 def test_a_step_that_fails_ends_the_walk_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify: the failure is of its kind, and names step, seed and case: it can be tried alone."""
     steps: list[str] = []
