@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconnect.lab.schemes import QEMU
+from reconnect.lab.matrix.cases import Case, is_case
+from reconnect.lab.schemes import QEMU, SCHEMES
 from reconnect.report.results import cell_name
 
 
@@ -22,3 +23,8 @@ class Cell:
     def name(self) -> str:
         """Also the name of its folder."""
         return cell_name(self.scheme, self.launcher, self.backend, self.fault, self.repeat)
+
+    @property
+    def expected(self) -> str:
+        """What it must show: ``recovers`` or ``dead``."""
+        return Case.parse(self.fault).expected if is_case(self.fault) else SCHEMES[self.scheme].expected

@@ -16,10 +16,10 @@ from reconnect.lab.matrix.kinds import matrix_case_for
 from reconnect.lab.matrix.matrix_case import STEADY, MatrixCase
 from reconnect.lab.matrix.testbed import SHAPES, Shape, Testbed
 from reconnect.lab.options import Options
+from reconnect.lab.outcome import result_of, write_failure
 from reconnect.lab.process.failure import CellEnded, CellError
 from reconnect.lab.process.lines import tail_of
 from reconnect.lab.qemu.usage import figures_of
-from reconnect.lab.scenario import FAILURE
 from reconnect.lab.schemes import SCHEMES
 from reconnect.report.results import CellResult, QemuFigures
 
@@ -79,7 +79,7 @@ class _Runner:
             if verdict != "skip":
                 self._tell(cell, failure, matrix_case)
         figures = figures_of(before, after) if before and after else None
-        result = self._result(cell, case, matrix_case, verdict, why, figures)
+        result = self._result(cell, matrix_case, verdict, why, figures)
         # A testbed on which something went wrong shows nothing any more; one whose QEMU has quit is of no use.
         if verdict not in ("pass", "skip") or case.phase in FRESH:
             self._leave()
@@ -107,20 +107,17 @@ class _Runner:
 
     def _tell(self, cell: Cell, failure: CellEnded, matrix_case: MatrixCase | None) -> None:
         """The folder of a cell that failed: the failure, and what QEMU and the stub said meanwhile."""
-        folder = self._out_dir / cell.name
-        folder.mkdir(parents=True, exist_ok=True)
         lines = [str(failure)]
         if matrix_case is not None:
             testbed = matrix_case.testbed
             lines += ["", "events of the stub:", *map(str, testbed.backend.events.all[matrix_case.mark :][-60:])]
             lines += ["", "QEMU's last words:", *tail_of(testbed.folder / "qemu.log", 30)]
             lines += ["", f"all logs: {testbed.folder}"]
-        (folder / FAILURE).write_text("\n".join([*lines, ""]), encoding="utf-8")
+        write_failure(self._out_dir / cell.name, "\n".join(lines))
 
     def _result(
         self,
         cell: Cell,
-        case: Case,
         matrix_case: MatrixCase | None,
         verdict: str,
         why: str,
@@ -129,16 +126,5 @@ class _Runner:
         folders = [path for path in (self._out_dir / cell.name,) if path.is_dir()]
         if matrix_case is not None:
             folders.append(matrix_case.testbed.folder)
-        result = CellResult(
-            scheme=cell.scheme,
-            backend=cell.backend,
-            fault=cell.fault,
-            repeat=cell.repeat,
-            expected=case.expected,
-            neighbour=self._options.neighbour,
-            verdict=verdict,
-            why=why,
-            qemu=qemu,
-            logs=tuple(sorted(f"{folder.name}/{path.name}" for folder in folders for path in folder.iterdir())),
-        )
+        result = result_of(cell, self._options, verdict, why, folders, qemu=qemu)
         return result if matrix_case is None else matrix_case.filled(result)

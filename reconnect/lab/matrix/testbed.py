@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconnect.kit.deadline import Deadline
@@ -18,8 +18,7 @@ from reconnect.lab.probe.log import ProbeRecord
 from reconnect.lab.process.failure import CellEnded
 from reconnect.lab.process.rundir import runtime_dir
 from reconnect.lab.process.waiter import Waiter
-from reconnect.lab.qemu.arguments import QemuArguments, pinned
-from reconnect.lab.qemu.memory_backend import memory_folder
+from reconnect.lab.qemu.arguments import VHOST, QemuArguments, pinned
 from reconnect.lab.qemu.usage import ResourceUsage, usage_of
 from reconnect.lab.qemu.vm import Vm
 from reconnect.lab.schemes import Scheme
@@ -99,7 +98,7 @@ class Testbed:
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             runtime = stack.enter_context(runtime_dir())
-            place = Endpoint(checked(runtime / "vhost.sock"), not self.scheme.qemu_listens, runtime, self.folder)
+            place = Endpoint(checked(runtime / VHOST), not self.scheme.qemu_listens, runtime, self.folder)
             self.backend = stack.enter_context(Stub(place, self.waiter, self.queue_pairs))
             self.backend.strict = False
             self.backend.start(Deadline(self.options.fault))
@@ -124,7 +123,7 @@ class Testbed:
     @property
     def socket(self) -> Path:
         """The vhost-user socket."""
-        return self.runtime / "vhost.sock"
+        return self.runtime / VHOST
 
     @property
     def usage(self) -> ResourceUsage:
@@ -146,25 +145,11 @@ class Testbed:
         self.waiter.wait(lambda: self.vm.record.streak >= count, deadline, what, failure)
 
     def _arguments(self) -> MatrixArguments:
-        options = self.options
-        return MatrixArguments(
-            qemu=self._qemu,
-            guest=self._guest,
-            vhost=self.socket,
-            qmp=checked(self.runtime / "qmp.sock"),
-            probe=checked(self.runtime / "probe.sock"),
-            console=self.folder / "console.log",
-            chardev=self.scheme.chardev,
-            neighbour=options.neighbour,
-            interval_us=options.interval_us,
-            accel=options.accel,
-            machine_type=options.machine_type,
-            vectors=options.vectors,
-            append=" ".join(word for word in ("reconnect.agent=1", self._shape.append, options.append) if word),
-            card=self._shape.card,
-            queues=self._shape.queues,
-            processors=self._shape.queues,
-            memory_dir=memory_folder(QemuArguments.memory_mib),
-            paused=self._shape.paused,
-            slots=self._shape.slots,
+        shape = self._shape
+        words = ("reconnect.agent=1", shape.append)
+        usual = MatrixArguments.of(
+            *(self.scheme, self._qemu, self._guest, self.runtime, self.folder, self.options),
+            queue_pairs=shape.queues,
+            words=words,
         )
+        return replace(usual, card=shape.card, paused=shape.paused, slots=shape.slots)

@@ -5,16 +5,25 @@ The spellings are those that QEMU 2.7 and 7.2 both take.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+from reconnect.kit.sockets import checked
 from reconnect.lab.binaries import Qemu
 from reconnect.lab.guest.image import Guest
+from reconnect.lab.options import Options
+from reconnect.lab.qemu.memory_backend import memory_folder
+from reconnect.lab.schemes import Scheme
 
 PEER = "192.0.2.1"
 """The address that the guest probes (RFC 5737: it belongs to nobody). testpmd's icmpecho answers for any."""
 
 PEER_MAC = "02:00:00:00:00:01"
+VHOST = "vhost.sock"
+"""The vhost-user socket, in the runtime directory."""
+
 NEIGHBOURS = ("permanent", "arp")
 
 
@@ -32,7 +41,7 @@ class QemuArguments:
     :param vectors: MSI-X vectors of the card; None leaves QEMU's default. For experiments with an unpatched QEMU.
     :param append: words to add to the kernel's command line.
     :param card: False for a VM without one, to be hot-plugged.
-    :param queues: queue queue_pairs of the card. A guest's driver enables as many of them as there are processors.
+    :param queues: queue pairs of the card. A guest's driver enables as many of them as there are processors.
     :param processors: of the guest.
     :param memory_dir: folder of the guest's memory, which the backend maps. QEMU unlinks the file at once.
     """
@@ -55,6 +64,48 @@ class QemuArguments:
     queues: int = 1
     processors: int = 1
     memory_dir: Path = Path("/dev/shm")
+
+    @classmethod
+    def of(
+        cls,
+        scheme: Scheme,
+        qemu: Qemu,
+        guest: Guest,
+        runtime: Path,
+        folder: Path,
+        options: Options,
+        *,
+        queue_pairs: int = 1,
+        words: Sequence[str] = (),
+        memory_dir: Path | None = None,
+    ) -> Self:
+        """The VM of a cell or of a case of the matrix.
+
+        :param runtime: the runtime directory, for the sockets; the vhost-user socket is ``vhost.sock`` in it.
+        :param folder: takes the guest's console.
+        :param queue_pairs: of the card; the guest has as many processors.
+        :param words: for the kernel's command line, before those of the options.
+        :param memory_dir: without it, the first folder that has the room.
+        :raises HostError: a path is too long for a socket, or there is no room for the guest's memory.
+        """
+        return cls(
+            qemu=qemu,
+            guest=guest,
+            vhost=checked(runtime / VHOST),
+            qmp=checked(runtime / "qmp.sock"),
+            probe=checked(runtime / "probe.sock"),
+            console=folder / "console.log",
+            chardev=scheme.chardev,
+            neighbour=options.neighbour,
+            interval_us=options.interval_us,
+            accel=options.accel,
+            machine_type=options.machine_type,
+            vectors=options.vectors,
+            append=" ".join(word for word in (*words, options.append) if word),
+            queues=queue_pairs,
+            processors=queue_pairs,
+            memory_dir=memory_dir or memory_folder(cls.memory_mib),
+        )
 
     def argv(self) -> list[str]:
         """The whole command."""
