@@ -27,6 +27,7 @@ def run(root: Path, only: str) -> None:
         "ruff check": [str(bin_folder / "ruff"), "check", "."],
         "ruff format": [str(bin_folder / "ruff"), "format", "--check", "."],
         "mypy --strict": [*python, "mypy"],
+        "import contracts": [str(bin_folder / "lint-imports"), "--no-cache", "--no-logo"],
         "patch --check": [*python, "reconnect.program", "patch", "--check"],
         "pytest": pytest,
     }
