@@ -19,10 +19,10 @@ from reconnect.kit import command, stamp
 from reconnect.kit.command import CommandError, pasteable
 from reconnect.kit.console import Step
 from reconnect.kit.errors import BuildError, ConfigError
+from reconnect.kit.subreaper import below_subreaper
 from reconnect.project.config import ANYWHERE, Component
 from reconnect.project.workspace import Workspace
 from reconnect.toolchain import applying
-from reconnect.toolchain.keeper import kept
 from reconnect.toolchain.recipes import Argv, BuildPaths, Recipe, find
 from reconnect.toolchain.series import PATCHED
 
@@ -68,7 +68,7 @@ def sanitized(component: Component) -> Flavour:
 
 
 @dataclass(frozen=True)
-class MatrixCase:
+class Attempt:
     """A command that was allowed to fail: what it printed, how it ended (empty: well), and whether its time was up."""
 
     output: str
@@ -179,7 +179,7 @@ class Workbench:
         seconds: float,
         environment: Iterable[str] = (),
         cwd: Path | None = None,
-    ) -> MatrixCase:
+    ) -> Attempt:
         """Run a command that may well fail and leave processes behind: tests. Nothing of it outlives the call.
 
         :param seconds: until it is ended.
@@ -188,7 +188,7 @@ class Workbench:
         """
         try:
             done = command.run(
-                kept(argv),
+                below_subreaper(argv),
                 cwd=cwd or self.place.objects,
                 env={**self.environment, **dict(word.split("=", 1) for word in environment)},
                 log=self.log,
@@ -197,8 +197,8 @@ class Workbench:
                 on_line=self.progress("test"),
             )
         except CommandError as error:
-            return MatrixCase(error.output, error.ending, error.out_of_time)
-        return MatrixCase(done.output, command.describe_exit(done.returncode) if done.returncode else "", False)
+            return Attempt(error.output, error.ending, error.out_of_time)
+        return Attempt(done.output, command.describe_exit(done.returncode) if done.returncode else "", False)
 
     def progress(self, what: str) -> Callable[[str], None]:
         """Show that something begins, and with each line how far it is."""

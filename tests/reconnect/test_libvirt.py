@@ -220,7 +220,7 @@ def test_a_dead_qemu_or_libvirtd_is_not_a_dead_network(
                 words = process.cmdline()
             except psutil.Error:  # it has ended since it was listed
                 continue
-            if any(victim in word for word in words) and not any("keeper" in word for word in words):
+            if any(victim in word for word in words) and not any("subreaper" in word for word in words):
                 process.send_signal(signal.SIGSEGV)
 
     thread = threading.Thread(target=strike, daemon=True)
@@ -259,7 +259,7 @@ def test_an_interrupted_run_leaves_no_process(
     with driver([sys.executable], stack_binaries, guest, tmp_path, dict(os.environ)) as (process, cell):
         log = cell / "probe.log"
         until(lambda: log.exists() and " a " in log.read_text(encoding="utf-8"), 120, "an answered probe")
-        # The keeper, libvirtd, QEMU, testpmd.
+        # The subreaper, libvirtd, QEMU, testpmd.
         assert len(processes_of(short_tmp)) == 4
         process.send_signal(sig)
         process.wait(30)

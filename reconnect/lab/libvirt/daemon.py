@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reconnect.kit.command import describe_exit
 from reconnect.kit.deadline import Deadline
 from reconnect.kit.sockets import checked
+from reconnect.kit.subreaper import below_subreaper
 from reconnect.lab.binaries import Libvirt
-from reconnect.lab.libvirt import keeper
 from reconnect.lab.libvirt.places import HOME, Places, places
 from reconnect.lab.libvirt.virsh import Virsh
 from reconnect.lab.process.child import Child
@@ -105,10 +105,10 @@ class Libvirtd:
             env = {**self.places.env, "LC_ALL": "C.UTF-8", "PATH": self._search_path()}
             self._child = Child(
                 "libvirtd",
-                [sys.executable, "-m", keeper.__name__, *argv],
+                below_subreaper(argv, announce=True),
                 self._waiter,
                 subprocess.PIPE,
-                {**env, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env,
                 orphan="TERM",
             )
             self._lines = LineReader(self._child.stream, self.output, self._waiter, self._take)
@@ -164,7 +164,7 @@ class Libvirtd:
 
     @property
     def _ended(self) -> bool:
-        # The keeper outlives it: for as long as it takes to end its QEMUs.
+        # The subreaper outlives it: for as long as it takes to end its QEMUs.
         return self.pid in self.endings or self._child.ended is not None
 
     def _configure(self) -> Path:
@@ -189,11 +189,11 @@ class Libvirtd:
         ]
 
     def _take(self, line: Line) -> None:
-        words = line.text.split(maxsplit=4)
-        if words[:1] == ["keeper:"] and words[2:] == ["started"]:
+        words = line.text.split()
+        if words[:1] == ["subreaper:"] and words[2:] == ["started"]:
             self.pid = int(words[1])
-        if words[:1] == ["keeper:"] and words[2:4] == ["ended", "with"]:
-            self.endings[int(words[1])] = words[4]
+        if words[:1] == ["subreaper:"] and words[2:4] == ["ended", "with"]:
+            self.endings[int(words[1])] = describe_exit(int(words[4]))
 
     def _check_soon(self) -> None:
         """As :meth:`check`, where something else has failed first: a libvirtd that dies hangs up a little earlier."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reconnect.project.config import Suite
 from reconnect.toolchain.upstream.harnesses.makefile import variables
 from reconnect.toolchain.upstream.outcome import Outcome, Result
-from reconnect.toolchain.workbench import MatrixCase, Workbench
+from reconnect.toolchain.workbench import Attempt, Workbench
 
 
 class Make:
@@ -34,7 +34,7 @@ class Make:
         outcome = Outcome.FAIL if done.ending else Outcome.PASS
         return Result(self._suite.name, test, "", Outcome.TIMEOUT if done.out_of_time else outcome, done.ending)
 
-    def _make(self, tests: Sequence[str]) -> MatrixCase:
+    def _make(self, tests: Sequence[str]) -> Attempt:
         argv = ["make", "--keep-going", f"-j{self._bench.place.jobs}", "-C", self._suite.folder]
         argv += [f"check-{test}" for test in tests]
         return self._bench.attempt(argv, self._suite.deadline, self._suite.environment)
