@@ -303,6 +303,9 @@ def test_who_may_import_whom() -> None:
     for room in sorted(everything):
         for path in sorted((ROOT / "reconnect" / room).rglob("*.py")):
             assert imported(path) - {room} <= allowed[room], path
+    (_, picture), *_ = page("docs/architecture.md").blocks("mermaid")
+    for above, below in re.findall(r"^ *(\w+)(?:\[.*?\])? --> (\w+)", picture, re.MULTILINE):
+        assert above == "tasks" or below in allowed[above], picture
     for path in (ROOT / "reconnect/lab/stub").glob("*.py"):
         assert imported_modules(path, "reconnect.lab.stub") == set(), path
 
