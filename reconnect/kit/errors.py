@@ -1,7 +1,7 @@
 """The one error tree of the project.
 
 Every error that a user can cause or meet is a :class:`ReconnectError`. Its class fixes the exit code (the table
-in the README); the instance says what happened, why it usually does, and what to do now. Library code raises;
+in docs/commands.md); the instance says what happened, why it usually does, and what to do now. Library code raises;
 only ``tasks.py`` ends the process.
 """
 

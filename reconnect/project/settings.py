@@ -46,7 +46,7 @@ class Settings:
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the environment.
 
-    :raises ConfigError: a variable's value has not the form that the README gives.
+    :raises ConfigError: a variable's value has not the form that docs/commands.md gives.
     """
     return Settings(
         cache=_cache(environ),

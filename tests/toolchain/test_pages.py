@@ -1,4 +1,4 @@
-"""docs/patches.md: a series is edited as the page says, command by command, at a program that compiles in a moment."""
+"""What pages tell to do by hand, done as they say, command by command, at a program that compiles in a moment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from reconnect.project.workspace import ROOT
 from tests.pages import Page
 from tests.toolchain.conftest import Tiny
-from tests.toolchain.world import AUTHOR, part
+from tests.toolchain.world import AUTHOR, component, part
 
 PAGE = Page(ROOT / "docs/patches.md")
 COMPONENT, SUBJECT = "qemu-7.2", "one handshake per connection"
@@ -93,3 +93,18 @@ def _rewritten_alike(tiny: Tiny, before: dict[str, bytes], export: str) -> None:
 def _list(folder: Path) -> None:
     names = sorted(path.name for path in folder.glob("*.patch"))
     (folder / "series").write_text("\n".join([names[0], "# feature", *names[1:], ""]), encoding="utf-8")
+
+
+def test_a_component_is_added_as_the_page_says(tiny: Tiny) -> None:
+    """Steps: its tables, then the page's commands: an empty series, and a build. Verify: the program as it came."""
+    name = "qemu-8.2"
+    page = Page(ROOT / "docs/add-a-component.md")
+    assert name in page.blocks("toml")[0][1]
+    tiny.checkout.write_stacks(
+        component("tiny", [tiny.repo.url], tiny.base),
+        component("other", [tiny.other.url], tiny.other.head, program="libvirt", series="other", recipe="meson"),
+        component(name, [tiny.repo.url], tiny.base, series=name),
+    )
+    for command in page.commands("2. An empty series, and a build"):
+        _run(tiny, command.text)
+    assert subprocess.check_output([tiny.prints("patched", name)], text=True, timeout=60) == "part 0"

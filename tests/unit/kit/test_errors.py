@@ -23,7 +23,7 @@ def test_what_why_and_what_to_do_are_labelled_and_indented() -> None:
         (errors.VerdictError, 7),
     ],
 )
-def test_exit_codes_are_those_of_the_readme(kind: type[errors.ReconnectError], code: int) -> None:
+def test_exit_codes_are_those_of_the_manual(kind: type[errors.ReconnectError], code: int) -> None:
     assert kind("x").exit_code == code
     assert issubclass(kind, Exception)
     assert errors.INTERRUPTED == 130

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,8 +18,10 @@ from reconnect.lab.matrix.cases import CASES
 from reconnect.lab.process.stages import NAMES
 from reconnect.lab.qemu.arguments import NEIGHBOURS
 from reconnect.lab.schemes import LAUNCHERS, SCHEMES
+from reconnect.project.workspace import ROOT
 from reconnect.report import results
 from reconnect.report.results import CellResult, ComponentInfo, QemuFigures, RunResult, StackInfo
+from tests.pages import Page
 from tests.unit.report.test_results import PASSED, RUN, STACK
 
 SCHEMA = results.json_schema()
@@ -105,3 +109,16 @@ def test_what_does_not_fit_is_found(data: dict[str, Any], spoil: Callable[[dict[
     spoiled = copy.deepcopy(data)
     spoil(spoiled)
     assert path in complaints(spoiled)
+
+
+def test_the_command_of_the_page(data: dict[str, Any], tmp_path: Path) -> None:
+    """Steps: check-jsonschema, as docs/results.md shows it, on a good file and on a bad one."""
+    (command,) = Page(ROOT / "docs/results.md").commands()
+    (words,) = command.calls
+    assert words[-1].endswith(results.FILE)
+    argv = [str(Path(sys.executable).with_name(Path(words[0]).name)), *words[1:-1], str(tmp_path / results.FILE)]
+    for verdict, code in (("pass", 0), ("great", 1)):
+        data["cells"][0]["verdict"] = verdict
+        (tmp_path / results.FILE).write_text(json.dumps(data), encoding="utf-8")
+        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert done.returncode == code, done.stdout + done.stderr
