@@ -108,7 +108,7 @@ def read(folder: Path) -> Series:
     problems = []
     names = _names(folder)
     for name in dict.fromkeys(n for part in names for n in part):
-        if not (folder / name).is_file():
+        if not _is_file(folder / name):
             problems.append(f"{folder.name}/series lists {name}, which does not exist")
         if sum(part.count(name) for part in names) > 1:
             problems.append(f"{folder.name}/series lists {name} twice")
@@ -118,6 +118,13 @@ def read(folder: Path) -> Series:
         )
     baseline, feature = (tuple(Patch(folder / name) for name in part) for part in names)
     return Series(folder, baseline, feature)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file system takes
+        return False
 
 
 def lint(folder: Path) -> list[str]:

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reconnect.kit.errors import PatchError
@@ -169,6 +169,7 @@ def test_our_own_series_are_clean(folder: Path) -> None:
     assert series.lint(folder) == []
 
 
+@example(b"long" * 100, b"")
 @given(st.binary() | st.text().map(str.encode), st.text().map(str.encode) | st.binary())
 def test_no_text_causes_another_error(listing: bytes, diff: bytes) -> None:
     """Whatever the files hold, reading and linting end with a result or a PatchError."""
