@@ -13,6 +13,7 @@ from pathlib import Path
 from reconnect.kit import sockets
 from reconnect.kit.errors import ReconnectError
 from reconnect.lab.libvirt import places
+from reconnect.lab.qemu.accel import check_accelerator
 from reconnect.project import packages
 from reconnect.project.workspace import Workspace
 from reconnect.toolchain.apt import ETC
@@ -84,8 +85,12 @@ def _libvirt(workspace: Workspace) -> Iterator[Finding]:
 def _privileges() -> Iterator[Finding]:
     who = "root" if os.geteuid() == 0 else f"uid {os.geteuid()}"
     yield Finding("privileges", OK, f"{who}; testpmd and the guests need none")
-    kvm = "usable" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "not usable"
-    yield Finding("KVM", OK if kvm == "usable" else NOTE, f"/dev/kvm is {kvm}; the tests run under TCG")
+    try:
+        check_accelerator("kvm")
+        yield Finding("KVM", OK, "a guest runs under it; the tests run under TCG")
+    except ReconnectError as error:
+        what = error.what.removeprefix("KVM was asked for, and ")
+        yield Finding("KVM", NOTE, f"{what}; the tests run under TCG")
 
 
 def _network(workspace: Workspace) -> Iterator[Finding]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
+from reconnect.jobs import doctor
 from reconnect.kit.errors import ConfigError, HostError, SourceError
 from reconnect.lab.guest.image import build_guest, compile_probe
-from reconnect.lab.qemu.accel import check_accelerator
+from reconnect.lab.qemu import accel, kvm_trial
+from reconnect.lab.qemu.accel import check_accelerator, try_guest
 from reconnect.lab.qemu.memory_backend import memory_folder
+
+KVM = Path("/dev/kvm")
 
 
 def test_kvm_that_is_absent_is_a_machine_error(tmp_path: Path) -> None:
@@ -36,6 +41,67 @@ def test_a_device_that_may_not_be_opened_is_a_machine_error(tmp_path: Path) -> N
     with pytest.raises(HostError, match="can't be opened") as caught:
         check_accelerator("kvm", tmp_path / "kvm")
     assert "kvm" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("sleep 600", "did not end"),
+        ("echo 'the guest did not halt: reason 17'; exit 1", "reason 17"),
+        ("kill -SEGV $$", "did not end"),
+    ],
+)
+def test_a_device_under_which_no_guest_runs_is_a_machine_error(script: str, why: str) -> None:
+    """Steps: trials that hang, that KVM refuses, that crash.
+
+    Verify: exit code 6 at once, what was seen, and the way out.
+    """
+    with pytest.raises(HostError, match="no guest runs under it") as caught:
+        try_guest(["sh", "-c", script], 0.3)
+    assert caught.value.exit_code == 6
+    assert why in caught.value.why
+    assert "tcg" in caught.value.hint
+    try_guest(["true"])
+
+
+@pytest.mark.skipif(not os.access(KVM, os.R_OK | os.W_OK), reason="there is no /dev/kvm for us")
+def test_the_trial_runs_a_guest() -> None:
+    """Verify: with few instructions it halts, whether a processor runs them or the kernel emulates them."""
+    assert kvm_trial.exit_reason(str(KVM), 100) == kvm_trial.KVM_EXIT_HLT
+
+
+def test_the_trial_says_why_it_could_not(capsys: pytest.CaptureFixture[str]) -> None:
+    """Verify: a device that is not KVM's; one line, exit code 1."""
+    assert kvm_trial.main("/dev/null") == 1
+    assert capsys.readouterr().out.startswith("/dev/null: ")
+
+
+def test_the_device_alone_is_not_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verify: where the device answers as KVM's does, a guest is tried, and its failure counts."""
+
+    def none(*_: object) -> None:
+        raise HostError("no guest runs under it")
+
+    monkeypatch.setattr(accel, "try_guest", none)
+    monkeypatch.setattr(fcntl, "ioctl", lambda *_: 12)
+    (tmp_path / "kvm").touch()
+    with pytest.raises(HostError, match="no guest runs"):
+        check_accelerator("kvm", tmp_path / "kvm")
+
+
+def test_doctor_says_whether_a_guest_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verify: no note where one runs; why not where none does, and that nothing needs it."""
+    monkeypatch.setattr(doctor, "check_accelerator", lambda _: None)
+    (usable,) = [found for found in doctor._privileges() if found.what == "KVM"]
+    assert usable.state == doctor.OK
+
+    def none(_: str) -> None:
+        raise HostError("KVM was asked for, and no guest runs under it here")
+
+    monkeypatch.setattr(doctor, "check_accelerator", none)
+    (useless,) = [found for found in doctor._privileges() if found.what == "KVM"]
+    assert useless.state == doctor.NOTE
+    assert useless.detail == "no guest runs under it here; the tests run under TCG"
 
 
 def test_an_unknown_accelerator_is_refused() -> None:
