@@ -1,6 +1,7 @@
 """A thread that reads lines as they come, stamps each with the monotonic clock, and keeps them in a log file.
 
-It always drains its stream, so that no child ever blocks on a full pipe.
+It always drains its stream, so that no child ever blocks on a full pipe: also where a line can't be taken, which it
+reports to the waiter.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -31,7 +32,8 @@ class LineReader:
 
     :param stream: a binary stream; closed at the end.
     :param log: file for the lines, each with its seconds since the cell began.
-    :param listener: called with each line in the reader's thread, before the waiter rings.
+    :param listener: called with each line in the reader's thread, before the waiter is notified. What it
+        raises ends the cell.
     """
 
     def __init__(self, stream: IO[bytes], log: Path, waiter: Waiter, listener: Listener | None = None) -> None:
@@ -56,16 +58,29 @@ class LineReader:
         self._thread.join(seconds)
 
     def _read(self) -> None:
-        # A connection that is reset ends the stream like any other end.
-        with self.log.open("w", encoding="utf-8") as log, contextlib.suppress(OSError, ValueError), self._stream:
-            for raw in self._stream:
-                line = Line(time.monotonic(), raw.decode("utf-8", "replace").rstrip("\r\n"))
-                log.write(f"{line.at - self._waiter.epoch:10.6f} {line.text}\n")
-                log.flush()
-                self.lines.append(line)
-                if self._listener:
-                    self._listener(line)
-                self._waiter.notify()
+        stream = self._raw()
+        try:
+            with self.log.open("w", encoding="utf-8") as log:
+                for raw in stream:
+                    self._take(raw, log)
+        except Exception as error:
+            self._waiter.report(f"the reader of {self.log.name}", error)
+            for _ in stream:
+                pass
+        self._waiter.notify()
+
+    def _raw(self) -> Iterator[bytes]:
+        # A connection that is reset, or closed here, ends the stream like any other end.
+        with contextlib.suppress(OSError, ValueError), self._stream:
+            yield from self._stream
+
+    def _take(self, raw: bytes, log: IO[str]) -> None:
+        line = Line(time.monotonic(), raw.decode("utf-8", "replace").rstrip("\r\n"))
+        log.write(f"{line.at - self._waiter.epoch:10.6f} {line.text}\n")
+        log.flush()
+        self.lines.append(line)
+        if self._listener:
+            self._listener(line)
         self._waiter.notify()
 
 

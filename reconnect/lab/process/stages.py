@@ -83,11 +83,14 @@ class SocketWatch:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._closed.wait(SAMPLE_SECONDS) and self.accepted is None:
-            before = (self.listening, self.connected, self.accepted)
-            self._look()
-            if before != (self.listening, self.connected, self.accepted):
-                self._waiter.notify()
+        try:
+            while not self._closed.wait(SAMPLE_SECONDS) and self.accepted is None:
+                before = (self.listening, self.connected, self.accepted)
+                self._look()
+                if before != (self.listening, self.connected, self.accepted):
+                    self._waiter.notify()
+        except Exception as error:
+            self._waiter.report(f"the watch of {self._path.name}", error)
 
     def _look(self) -> None:
         now = time.monotonic()

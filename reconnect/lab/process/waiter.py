@@ -2,13 +2,15 @@
 
 Whatever runs beside the main thread (a reader of a log, the watcher of a process) notifies the waiter when it has news.
 The main thread waits for a condition: it looks again at each notice, and before each look every *guard* may object
-(a QEMU that has died ends any wait at once).
+(a QEMU that has died ends any wait at once). A thread that breaks reports that: it ends the cell too, for what it
+would have seen is missing.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -31,12 +33,21 @@ class Waiter:
         self._condition = threading.Condition()
         self._notices = 0
         self._guards: list[Guard] = []
+        self._broken: list[tuple[str, Exception]] = []
 
     def notify(self) -> None:
         """Say that something happened. Any thread may."""
         with self._condition:
             self._notices += 1
             self._condition.notify_all()
+
+    def report(self, who: str, error: Exception) -> None:
+        """Say that a thread could not do its work: from now on every look ends the cell. Any thread may.
+
+        :param who: for the message, for example ``the reader of qemu.log``.
+        """
+        self._broken.append((who, error))
+        self.notify()
 
     @contextmanager
     def guard(self, guard: Guard) -> Iterator[None]:
@@ -48,7 +59,14 @@ class Waiter:
             self._guards.remove(guard)
 
     def check(self) -> None:
-        """Let every guard object now."""
+        """Let every guard object now.
+
+        :raises CellError: a thread has broken.
+        """
+        if self._broken:
+            who, error = self._broken[0]
+            details = "".join(traceback.format_exception(error)).splitlines()
+            raise CellError(f"{who} broke: {type(error).__name__}: {error}", details) from error
         for guard in tuple(self._guards):
             guard()
 

@@ -8,13 +8,14 @@ import socket
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from qemu.qmp import ExecuteError, QMPClient, QMPError
+from qemu.qmp import ExecuteError, QMPClient, QMPError, Runstate
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.process.failure import CellError
 
 T = TypeVar("T")
 Data = Mapping[str, Any]
+Event = dict[str, Any]
 
 
 class CommandRefused(CellError):
@@ -31,6 +32,7 @@ class Monitor:
         # The library's loop runs only inside of a call: nothing of it is left to run beside us.
         self._runner = asyncio.Runner()
         self._client = QMPClient("lab")
+        self._passed: list[Event] = []
         self._run(self._client.connect(connection), deadline, "its greeting")
 
     def execute(self, command: str, deadline: Deadline, **arguments: object) -> object:
@@ -41,19 +43,23 @@ class Monitor:
         """
         return self._run(self._client.execute(command, arguments or None), deadline, f"the answer to {command}")
 
-    def events(self) -> list[dict[str, Any]]:
-        """QEMU's events since the last call. They come in while a command is answered."""
-        return [dict(event) for event in self._client.events.clear()]
+    def events(self) -> list[Event]:
+        """QEMU's events since the last call, without those that :meth:`event` has given. They come in while a command
+        is answered."""
+        passed, self._passed = self._passed, []
+        return [*passed, *(dict(event) for event in self._client.events.clear())]
 
     def event(self, name: str, deadline: Deadline, wanted: Callable[[Data], bool]) -> Data:
-        """Wait for an event and return its data; those that come before it are dropped.
+        """Wait for an event and return its data, or take the first that has come already.
+
+        What comes before it stays: for another call, and for :meth:`events`.
 
         :raises CellError: it did not come in time, or QEMU is gone.
         """
         return self._run(self._event(name, wanted), deadline, f"the event {name}")
 
     async def _event(self, name: str, wanted: Callable[[Data], bool]) -> Data:
-        over = asyncio.create_task(self._client.runstate_changed())
+        over = asyncio.create_task(self._over())
         search = asyncio.create_task(self._search(name, wanted))
         try:
             # The library's queue of events does not tell of a connection's end.
@@ -65,12 +71,22 @@ class Monitor:
             over.cancel()
             search.cancel()
 
+    async def _over(self) -> None:
+        # It may be over before anybody asks: then nothing changes any more.
+        while self._client.runstate is Runstate.RUNNING:
+            await self._client.runstate_changed()
+
     async def _search(self, name: str, wanted: Callable[[Data], bool]) -> Data:
-        while True:
-            event = await self._client.events.get()
-            data = event.get("data", {})
-            if event["event"] == name and isinstance(data, Mapping) and wanted(data):
+        self._passed += (dict(event) for event in self._client.events.clear())
+        for number, event in enumerate(self._passed):
+            if (data := _data(event, name, wanted)) is not None:
+                del self._passed[number]
                 return data
+        while True:
+            event = dict(await self._client.events.get())
+            if (data := _data(event, name, wanted)) is not None:
+                return data
+            self._passed.append(event)
 
     def close(self) -> None:
         """Hang up. Never fails."""
@@ -88,3 +104,9 @@ class Monitor:
             raise CommandRefused(f"QEMU refused: {error}") from error
         except (QMPError, OSError) as error:
             raise CellError(f"QEMU's monitor did not give {what}: {type(error).__name__} {error}") from error
+
+
+def _data(event: Event, name: str, wanted: Callable[[Data], bool]) -> Data | None:
+    """The data of an event if it is the one that is waited for."""
+    data = event.get("data", {})
+    return data if event["event"] == name and isinstance(data, Mapping) and wanted(data) else None
