@@ -179,10 +179,19 @@ class Stub(Backend):
         if self.strict and (broken := self.broken_rules()):
             raise CellFailed(f"QEMU broke a rule of the protocol: {broken[0]}", broken)
 
+    @property
+    def seen(self) -> int:
+        """How many events there were by now, in all incarnations."""
+        return sum(len(incarnation.events.all) for incarnation in self._incarnations)
+
     def broken_rules(self, start: int = 0) -> list[str]:
-        """What the front-end did against the specification, and what was wrong in the rings."""
-        said = [event["what"] for kind in ("violation", "fault") for event in self.events.of(kind, start)]
-        return [str(what) for what in said]
+        """What the front-end did against the specification, and what was wrong in the rings.
+
+        :param start: from which event on, counted over all incarnations as :attr:`seen` does: a rule that was broken
+            before the backend was killed is broken.
+        """
+        events = [event for incarnation in self._incarnations for event in tuple(incarnation.events.all)]
+        return [str(event["what"]) for event in events[start:] if event["event"] in ("violation", "fault")]
 
     def close(self) -> None:
         """See :meth:`Backend.close`."""

@@ -26,8 +26,7 @@ UNMAPPED_SECONDS = 10.0
 class Dimm(MatrixCase):
     """An case of this phase."""
 
-    def run(self) -> None:
-        """See :meth:`MatrixCase.run`."""
+    def _carry_out(self) -> None:
         testbed = self.testbed
         self._before()
         self.mark = len(testbed.backend.events.all)
@@ -56,7 +55,6 @@ class Dimm(MatrixCase):
         testbed.waiter.wait(lambda: not self._mapped(), deadline, what, CellFailed)
         self._steady()
         self._check_health()
-        self._check_rules()
 
     def _add_memory(self) -> None:
         size = MIB * 2**20

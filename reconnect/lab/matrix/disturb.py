@@ -21,13 +21,7 @@ ACTIONS: dict[str, tuple[tuple[str, dict[str, object]], ...]] = {
 class Disturb(MatrixCase):
     """A case at a phase of a running guest."""
 
-    def run(self) -> None:
-        """See :meth:`MatrixCase.run`."""
-        self._disturb()
-        self._check_rules()
-
-    def _disturb(self) -> None:
-        """All the other phases."""
+    def _carry_out(self) -> None:
         testbed, case = self.testbed, self.case
         self._before()
         self.mark = testbed.backend.load(case.script, Deadline(MONITOR_SECONDS))

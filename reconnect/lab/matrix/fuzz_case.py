@@ -24,11 +24,7 @@ class FuzzCase(MatrixCase):
         self._matrix_case_for = matrix_case_for
         self.taken = 0
 
-    def run(self) -> None:
-        """See :meth:`MatrixCase.run`.
-
-        :raises CellError: not one step did anything.
-        """
+    def _carry_out(self) -> None:
         deadline = Deadline(fuzz.SECONDS)
         steps = fuzz.steps(self.case.count)
         number = 0

@@ -54,8 +54,7 @@ SILENT = Script.parse("CONNECT:stall@any", hang_up=True)
 class HotPlug(MatrixCase):
     """An case of this phase. It leaves the guest without a card and the backend good."""
 
-    def run(self) -> None:
-        """See :meth:`MatrixCase.run`."""
+    def _carry_out(self) -> None:
         testbed, variant = self.testbed, self.case.variant
         if testbed.qemu_listens and variant not in ("default", "connected", "netdev-first", "queues=2"):
             raise NotHere("QEMU listens: there is nothing to reconnect, and no backend to wait for")
@@ -69,7 +68,6 @@ class HotPlug(MatrixCase):
         else:
             self._unplug_while(variant)
         self._check_health()
-        self._check_rules()
 
     def _plug(self, queue_pairs: int = 1, reconnect: int | None = None) -> None:
         """Plug the card, and wait until the guest's probes are answered on it."""

@@ -59,7 +59,8 @@ class MatrixCase(abc.ABC):
     """An case under way.
 
     :param testbed: with a running guest; for the phase ``startup`` with no QEMU yet.
-    :ivar mark: the number of the stub's events before the script was loaded.
+    :ivar mark: from which event on, of the stub's present incarnation, the case waits for what has to come. It moves
+        on with the case: the protocol's rules are judged apart from it.
     """
 
     def __init__(self, case: Case, testbed: Testbed) -> None:
@@ -73,11 +74,23 @@ class MatrixCase(abc.ABC):
         self.connections = self.probes_sent = self.probes_lost = 0
         self._console = self._log = 0
 
-    @abc.abstractmethod
     def run(self) -> None:
-        """The case.
+        """The case; and QEMU must have broken no rule of the protocol in it, even where there was nothing to show.
 
         :raises CellEnded: it went wrong, or there was nothing to do.
+        """
+        try:
+            self._carry_out()
+        except NotHere:
+            self._check_rules()
+            raise
+        self._check_rules()
+
+    @abc.abstractmethod
+    def _carry_out(self) -> None:
+        """What makes up the case.
+
+        :raises CellEnded: see :meth:`run`.
         """
 
     def filled(self, result: CellResult) -> CellResult:
@@ -161,7 +174,8 @@ class MatrixCase(abc.ABC):
         """Wait until the backend has been gone for long."""
         vm = self.testbed.vm
         what = "the guest to see that its link is down"
-        self._wait(lambda: vm.record.unanswered_in_a_row() >= GONE_LONG and not vm.record.link_up, deadline, what)
+        # Not seen yet is not down.
+        self._wait(lambda: vm.record.unanswered_in_a_row() >= GONE_LONG and vm.record.link_up is False, deadline, what)
 
     def _must_have_triggered(self) -> None:
         rule = self.case.rule
@@ -194,8 +208,10 @@ class MatrixCase(abc.ABC):
             raise CellFailed(f"QEMU made {made} connections where {most} would do")
 
     def _check_rules(self) -> None:
-        broken = self.testbed.backend.broken_rules(self.mark)
-        if broken:
+        """Judge all that was not judged yet: also what came after the last case, and before the backend was killed."""
+        testbed = self.testbed
+        start, testbed.judged = testbed.judged, testbed.backend.seen
+        if broken := testbed.backend.broken_rules(start):
             raise CellFailed(f"QEMU broke a rule of the protocol: {broken[0]}", broken)
 
     def _check_log(self) -> None:

@@ -36,8 +36,7 @@ LOOK_SECONDS = 0.05
 class Migrate(Disturb):
     """An case of this phase."""
 
-    def run(self) -> None:
-        """See :meth:`MatrixCase.run`."""
+    def _carry_out(self) -> None:
         # Without it one would have to ask again and again how far it is.
         events = [{"capability": "events", "state": True}]
         self._monitor("migrate-set-capabilities", {"capabilities": events})
@@ -47,8 +46,7 @@ class Migrate(Disturb):
             (self._under_way if self.case.variant == "under-way" else self._dead)()
             self._check_health()
         else:
-            self._disturb()
-        self._check_rules()
+            super()._carry_out()
 
     def _act(self) -> None:
         ended, why = self._migrate()

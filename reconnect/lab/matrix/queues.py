@@ -15,12 +15,10 @@ RINGS = {0, 1, 2, 3}
 class Queues(Disturb):
     """An case of this phase."""
 
-    def run(self) -> None:
-        """See :meth:`MatrixCase.run`."""
-        self._disturb()
+    def _carry_out(self) -> None:
+        super()._carry_out()
         events = self.testbed.backend.events
         last = events.of("connected", self.mark)[-1]["connection"]
         started = {event["ring"] for event in events.of("ring", self.mark, connection=last)}
         if started != RINGS:
             raise CellFailed(f"QEMU started the rings {sorted(started)} instead of all four")
-        self._check_rules()

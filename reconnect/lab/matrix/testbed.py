@@ -75,6 +75,7 @@ class Testbed:
     """A stub and a QEMU. A context manager: all is ended on leaving.
 
     :param folder: takes the logs.
+    :ivar judged: how many of the stub's events, over all incarnations, have been held against the protocol's rules.
     :cvar queue_pairs: queue pairs of the stub. A QEMU that asks for fewer is content.
     """
 
@@ -87,6 +88,7 @@ class Testbed:
         self.folder = folder
         self.options = options
         self.waiter = Waiter()
+        self.judged = 0
         self.qemu_listens = scheme.qemu_listens
         self.scheme = scheme
         self._qemu, self._guest, self._shape = qemu, guest, shape
@@ -131,9 +133,10 @@ class Testbed:
         return usage_of(self.vm)
 
     def reset_probe_record(self) -> ProbeRecord:
-        """Begin a new record of probes; returns the old one."""
+        """Begin a new record of probes, which knows of the link what the old one did; returns the old one."""
         assert self.vm.probe is not None
-        old, self.vm.probe.record = self.vm.probe.record, ProbeRecord()
+        old = self.vm.probe.record
+        self.vm.probe.record = ProbeRecord(links=old.links[-1:])
         return old
 
     def order(self, verb: str, *words: object, deadline: Deadline) -> str:

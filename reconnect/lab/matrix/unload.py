@@ -24,14 +24,12 @@ LOAD_SECONDS = 30.0
 class Unload(Disturb):
     """An case of this phase."""
 
-    def run(self) -> None:
-        """See :meth:`MatrixCase.run`."""
+    def _carry_out(self) -> None:
         if self.case.kind == AWAY:
             self._away()
         else:
-            self._disturb()
+            super()._carry_out()
             self._check_features()
-        self._check_rules()
 
     def _act(self) -> None:
         self.testbed.order("reload", deadline=Deadline(LOAD_SECONDS))

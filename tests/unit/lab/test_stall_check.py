@@ -18,7 +18,7 @@ def _vm(answer: Any) -> VirtualMachine:
     return cast("VirtualMachine", type("Vm", (), {"execute": staticmethod(answer)}))
 
 
-@pytest.mark.guards("qemu/stall_check.py judge: the virtual machine stalled while its backend kept ...")
+@pytest.mark.guards("qemu/stall_check.py judge: the virtual machine stalled while its ...")
 @pytest.mark.parametrize(("monitor_ms", "tx_gap_ms"), [(1001, 0), (0, 1001), (5000, 5000)])
 def test_either_figure_alone_is_a_stall(monitor_ms: float, tx_gap_ms: float) -> None:
     """Verify: a failure that tells both."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
 
 import pytest
 
@@ -16,36 +15,34 @@ from reconnect.lab.matrix.matrix_case import MatrixCase, NotSent
 from reconnect.lab.matrix.testbed import Testbed
 from reconnect.lab.matrix.unload import Unload
 from reconnect.lab.process.failure import CellError, CellFailed
-
-LANE = cast("Any", None)
-"""No step of these gets as far as to touch it."""
+from tests.unit.lab.fakes import FakeTestbed
 
 
-def _walk(monkeypatch: pytest.MonkeyPatch, do: Callable[[Case], None]) -> FuzzCase:
+def _walk(testbed: FakeTestbed, monkeypatch: pytest.MonkeyPatch, do: Callable[[Case], None]) -> FuzzCase:
     class Step(MatrixCase):
-        def run(self) -> None:
+        def _carry_out(self) -> None:
             do(self.case)
 
     def make(case: Case, testbed: Testbed) -> MatrixCase:
         return Step(case, testbed)
 
     monkeypatch.setattr(fuzz, "SECONDS", 0.05)
-    return FuzzCase(Case.parse("fuzz:7@reconnect"), LANE, make)
+    return FuzzCase(Case.parse("fuzz:7@reconnect"), testbed, make)
 
 
-@pytest.mark.guards("matrix/fuzz_case.py FuzzCase.run: not one of")
-def test_a_walk_that_does_nothing_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.guards("matrix/fuzz_case.py FuzzCase._carry_out: not one of")
+def test_a_walk_that_does_nothing_is_no_pass(testbed: FakeTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify: where no step's message is ever sent, that is an error and not a good end."""
 
     def nothing(_: Case) -> None:
         raise NotSent("not at this phase")
 
     with pytest.raises(CellError, match=r"not one of \d+ steps of seed 7 did anything"):
-        _walk(monkeypatch, nothing).run()
+        _walk(testbed, monkeypatch, nothing).run()
 
 
-@pytest.mark.guards("matrix/fuzz_case.py FuzzCase.run: {f'{where}: {failure.what}'}")
-def test_a_step_that_fails_ends_the_walk_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.guards("matrix/fuzz_case.py FuzzCase._carry_out: {f'{where}: {failure.what}'}")
+def test_a_step_that_fails_ends_the_walk_and_is_named(testbed: FakeTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify: the failure is of its kind, and names step, seed and case: it can be tried alone."""
     steps: list[str] = []
 
@@ -55,20 +52,20 @@ def test_a_step_that_fails_ends_the_walk_and_is_named(monkeypatch: pytest.Monkey
             raise CellFailed("the network did not come back", ["a line"])
 
     with pytest.raises(CellFailed) as caught:
-        _walk(monkeypatch, third).run()
+        _walk(testbed, monkeypatch, third).run()
     assert caught.value.what == f"step 3 of seed 7, {steps[2]}: the network did not come back"
     assert caught.value.details == ("a line",)
 
 
-def test_a_good_walk_counts_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_good_walk_counts_its_steps(testbed: FakeTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify: each step that did something counts."""
-    steps = _walk(monkeypatch, lambda _: None)
+    steps = _walk(testbed, monkeypatch, lambda _: None)
     steps.run()
     assert steps.taken > 1
 
 
-def test_each_entry_has_its_module() -> None:
+def test_each_entry_has_its_module(testbed: FakeTestbed) -> None:
     """Verify: by phase; a steps takes its steps the same way."""
-    assert isinstance(matrix_case_for(Case.parse("away@unload"), LANE), Unload)
-    assert type(matrix_case_for(Case.parse("rehearse@set-link"), LANE)) is Disturb
-    assert isinstance(matrix_case_for(Case.parse("fuzz:1@reconnect"), LANE), FuzzCase)
+    assert isinstance(matrix_case_for(Case.parse("away@unload"), testbed), Unload)
+    assert type(matrix_case_for(Case.parse("rehearse@set-link"), testbed)) is Disturb
+    assert isinstance(matrix_case_for(Case.parse("fuzz:1@reconnect"), testbed), FuzzCase)

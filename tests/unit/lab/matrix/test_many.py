@@ -41,7 +41,7 @@ def test_a_qemu_that_grows_is_found(testbed: FakeTestbed, grown: dict[str, int],
         _run(testbed)
 
 
-@pytest.mark.guards("matrix/many.py Many.run waits for restart")
+@pytest.mark.guards("matrix/many.py Many._carry_out waits for restart")
 def test_a_qemu_that_stays_away_is_found(testbed: FakeTestbed) -> None:
     """Verify: the number of the restart that it did not come back from."""
     restarts = count()

@@ -82,6 +82,29 @@ def test_a_front_end_that_breaks_a_rule_fails_the_cell(backend: Stub, place: End
     assert backend.broken_rules()
 
 
+def test_a_rule_that_was_broken_before_the_crash_is_broken(backend: Stub, place: Endpoint) -> None:
+    """Steps: break a rule; kill the stub before anybody looks, and start it again.
+
+    Verify: the cell fails all the same; from later events on it is not told again.
+    """
+    front = FrontEnd.connect(place.socket)
+    front.greet()
+    backend.waiter.wait(lambda: backend.events.of("message", name="SET_OWNER"), Deadline(20), "the greeting")
+    before = backend.seen
+    front.send(Request.RESET_OWNER)
+    backend.strict = False
+    backend.waiter.wait(lambda: backend.events.of("violation"), Deadline(20), "the violation")
+    backend.inject(FAULTS["crash"], Deadline(20))
+    backend.start(Deadline(20))
+    assert backend.broken_rules() == backend.broken_rules(before)
+    assert backend.broken_rules(before)[0].startswith("RESET_OWNER")
+    assert not backend.broken_rules(backend.seen)
+    backend.strict = True
+    with pytest.raises(CellFailed, match="QEMU broke a rule of the protocol: RESET_OWNER"):
+        backend.check()
+    front.close()
+
+
 def test_an_end_of_its_own_is_an_error(backend: Stub) -> None:
     """Verify: a stub that ends because its script is wrong is quoted."""
     (backend.place.scratch / "script.json").write_text("{", encoding="utf-8")
