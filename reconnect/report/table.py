@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich import box
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from reconnect.kit import console
@@ -20,7 +22,8 @@ def show(result: RunResult, folder: Path) -> None:
     """
     console.say(title(result), "bold")
     if not all(map(_is_matrix, result.cells)):
-        console.out.print(table(result), soft_wrap=False)
+        grid = table(result)
+        _wide_enough(grid).print(grid, soft_wrap=False)
     for line in matrix(result):
         console.say(line)
     for line in remarks(result, folder):
@@ -30,7 +33,7 @@ def show(result: RunResult, folder: Path) -> None:
 
 
 def table(result: RunResult) -> Table:
-    """The cells, one a row: not wider than 80 columns, where there is no terminal to ask for its width."""
+    """The cells, one a row; ordinary ones fit 80 columns."""
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, pad_edge=False)
     for heading in ("scheme", "launcher", "fault", "#", "backend", "verdict"):
         grid.add_column(heading, no_wrap=True)
@@ -72,6 +75,15 @@ def remarks(result: RunResult, folder: Path) -> list[str]:
             lines.append(f"{cell.name}: {cell.verdict}: {cell.why}")
             lines.append(f"    look in {folder / cell.name}")
     return lines
+
+
+def _wide_enough(grid: Table) -> Console:
+    """The console; where it is no terminal, whose width nobody knows, one on which no row is cut."""
+    out = console.out
+    if out.is_terminal:
+        return out
+    width = Measurement.get(out, out.options.update(max_width=1000), grid).maximum
+    return Console(file=out.file, width=max(width, out.width), highlight=False, soft_wrap=True)
 
 
 def _row(cell: CellResult) -> list[str]:
