@@ -1,16 +1,15 @@
-"""The Debian packages that the test guest is made of: a kernel and busybox, downloaded and never installed."""
+"""The Debian packages that the test guest is made of: a kernel and busybox."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconnect.kit.console import step
-from reconnect.kit.errors import SourceError
-from reconnect.kit.lock import exclusive
 from reconnect.project.config import GuestPackages
 from reconnect.project.workspace import Workspace
-from reconnect.toolchain.apt import Apt, verified
+from reconnect.toolchain import binarypackages
+
+ROOM = "guest"
 
 
 @dataclass(frozen=True)
@@ -26,15 +25,7 @@ def cached(workspace: Workspace, packages: GuestPackages) -> Debs:
 
     :raises SourceError: one of them isn't there or isn't whole; names both where both are missing.
     """
-    found, missing = [], []
-    for package in (packages.kernel, packages.busybox):
-        try:
-            found.append(_cached(workspace, package))
-        except SourceError as error:
-            missing.append(error.what)
-    if missing:
-        raise SourceError("; ".join(missing))
-    return Debs(*found)
+    return Debs(*binarypackages.cached(workspace, ROOM, (packages.kernel, packages.busybox)))
 
 
 def fetch(workspace: Workspace, packages: GuestPackages, *, refresh: bool = False) -> Debs:
@@ -43,51 +34,4 @@ def fetch(workspace: Workspace, packages: GuestPackages, *, refresh: bool = Fals
     :param refresh: look for newer versions.
     :raises SourceError: the mirror doesn't serve one of them.
     """
-    try:
-        if not refresh or workspace.settings.offline:
-            return cached(workspace, packages)
-    except SourceError as error:
-        if workspace.settings.offline:
-            raise SourceError(
-                "RECONNECT_OFFLINE is set and the cache lacks the guest's packages",
-                why=error.what,
-                hint="run ./inv fetch once where there is a network, with the same RECONNECT_CACHE",
-            ) from error
-    with exclusive(workspace.cache_dir("locks", "guest"), "fetch guest packages"):
-        return _fetch(workspace, packages)
-
-
-def _fetch(workspace: Workspace, packages: GuestPackages) -> Debs:
-    apt = Apt.private(workspace)
-    with step("fetch guest packages") as current:
-        names = []
-        for package in (packages.kernel, packages.busybox):
-            current.progress(package)
-            record = apt.newest_binary(package)
-            folder = _folder(workspace, package) / f"{record['Package']}_{record['Version'].replace(':', '-')}"
-            try:
-                verified(folder)
-            except SourceError:
-                apt.download_binary(record, folder)
-            names.append(folder.name)
-        current.done(", ".join(names))
-    return cached(workspace, packages)
-
-
-def _cached(workspace: Workspace, package: str) -> Path:
-    why = ""
-    # Newest first; a name with a dot is a download that was interrupted.
-    folders = [p for p in _folder(workspace, package).glob("[!.]*") if p.is_dir()]
-    for folder in sorted(folders, key=lambda p: p.stat().st_mtime, reverse=True):
-        try:
-            verified(folder)
-            (deb,) = folder.glob("*.deb")
-        except (SourceError, ValueError) as error:
-            why = f" ({error})"
-        else:
-            return deb
-    raise SourceError(f"the cache has no package {package}{why}")
-
-
-def _folder(workspace: Workspace, package: str) -> Path:
-    return workspace.cache_dir("guest", package)
+    return Debs(*binarypackages.fetch(workspace, ROOM, (packages.kernel, packages.busybox), refresh=refresh))
