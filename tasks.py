@@ -99,9 +99,10 @@ def status(_: Context, offline: bool = False) -> None:
 )
 @ours
 def fetch(_: Context, component: str = "", stack: str = "", refresh: bool = False) -> None:
-    """Bring pinned sources (and the guest's packages) into the cache."""
+    """Bring pinned sources (and the packages of the guest and of Open vSwitch) into the cache."""
     from reconnect.toolchain.fetching import fetch_all
     from reconnect.toolchain.guestpackages import fetch as fetch_guest
+    from reconnect.toolchain.switchpackages import fetch as fetch_switch
 
     workspace = _workspace()
     config = _config(workspace)
@@ -111,6 +112,9 @@ def fetch(_: Context, component: str = "", stack: str = "", refresh: bool = Fals
     if not component:
         debs = fetch_guest(workspace, config.guest, refresh=refresh)
         say(f"guest: {debs.kernel.name}, {debs.busybox.name}")
+        for switch in config.switches.values():
+            packages = fetch_switch(workspace, switch, refresh=refresh)
+            say(f"switch {switch.name}: {', '.join(deb.name for deb in packages)}")
 
 
 @task(
@@ -169,7 +173,8 @@ def build(_: Context, component: str = "", stack: str = "", sanitize: bool = Fal
     help={
         "stack": "a stack or auto (default: auto)",
         "scheme": "schemes with commas between, or all (default: all)",
-        "backend": "backends with commas between: testpmd, stub (default: testpmd)",
+        "backend": "backends with commas between: testpmd, ovs, stub, or all; options after a colon: testpmd:wake=on, "
+        "ovs:per-port-memory=on (default: testpmd)",
         "fault": "faults with commas between, or all; with the stub also matrix or entries of it (default: crash)",
         "repeat": "how often each cell is run (default: 1)",
         "neighbour": "permanent: the guest knows its peer's address; arp: it must ask again (default: permanent)",

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reconnect.kit.console import step
 from reconnect.kit.errors import ConfigError
-from reconnect.lab.binaries import Binaries, Libvirt, Qemu
+from reconnect.lab.binaries import Binaries, Libvirt, OpenVswitch, Qemu
 from reconnect.lab.guest.image import Guest, build_guest
 from reconnect.lab.run import new_run_id
-from reconnect.project.config import Component, Config
+from reconnect.project.config import Component, Config, Switch
 from reconnect.project.workspace import Workspace
-from reconnect.toolchain import guestpackages
+from reconnect.toolchain import guestpackages, switchpackages
 from reconnect.toolchain.building import Built
 from reconnect.toolchain.series import BASELINE, PATCHED
 
@@ -64,6 +64,18 @@ def qemu(component: Component, built: Built) -> Qemu:
         series=built.series,
         tree=built.tree,
     )
+
+
+def open_vswitch(workspace: Workspace, switches: Sequence[Switch]) -> OpenVswitch | None:
+    """Open vSwitch out of its packages, where a cell needs it.
+
+    :param switches: empty, or what stacks.toml says of it.
+    :raises ReconnectError: see :func:`reconnect.toolchain.switchpackages.unpack`.
+    """
+    for switch in switches:
+        unpacked = switchpackages.unpack(workspace, switch)
+        return OpenVswitch(unpacked.version, unpacked.root)
+    return None
 
 
 def results_folder(workspace: Workspace) -> Path:

@@ -12,7 +12,8 @@ from reconnect.jobs import handover
 from reconnect.kit.console import say
 from reconnect.kit.errors import ConfigError, VerdictError
 from reconnect.kit.suggest import unknown
-from reconnect.lab.backends.known import BACKENDS
+from reconnect.lab.backends.known import BackendSpec
+from reconnect.lab.backends.ovs import Ovs
 from reconnect.lab.cell import Cell
 from reconnect.lab.cells import select
 from reconnect.lab.libvirt import places as libvirt_places
@@ -59,8 +60,10 @@ def run(workspace: Workspace, config: Config, request: Request) -> RunResult:
     if request.neighbour not in NEIGHBOURS:
         raise unknown("neighbour", request.neighbour, NEIGHBOURS, "--neighbour")
     check_accelerator(request.accel)
-    for name in {cell.backend for cell in cells}:
-        BACKENDS[name].require()
+    backends = [BackendSpec.parse(name) for name in sorted({cell.backend for cell in cells})]
+    for backend in backends:
+        backend.require()
+    switches = [config.switch(Ovs.name)] if any(backend.name == Ovs.name for backend in backends) else []
     if any(cell.launcher != QEMU for cell in cells):
         libvirt_places.require(workspace.state)
     roles = ("qemu",) if all(cell.launcher == QEMU for cell in cells) else ("qemu", "libvirt")
@@ -75,7 +78,7 @@ def run(workspace: Workspace, config: Config, request: Request) -> RunResult:
         role: building.build(workspace, c, flavours.get(role, ORDINARY), only=PATCHED if role == "libvirt" else "")
         for role, c in components.items()
     }
-    programs = handover.binaries(workspace, components, builds)
+    programs = replace(handover.binaries(workspace, components, builds), ovs=handover.open_vswitch(workspace, switches))
     options = Options(neighbour=request.neighbour, accel=request.accel)
     if request.sanitize:
         sanitize = components["qemu"].sanitize

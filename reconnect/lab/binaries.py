@@ -56,17 +56,45 @@ class Libvirt:
 
 
 @dataclass(frozen=True)
+class OpenVswitch:
+    """Open vSwitch with DPDK, unpacked from its packages.
+
+    :param version: of the packages, for example ``3.1.0-2+deb12u1``.
+    :param root: the folder that takes the place of ``/``.
+    """
+
+    version: str
+    root: Path
+
+    @property
+    def vswitchd(self) -> Path:
+        """The switch itself."""
+        return self.root / "usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
+
+    @property
+    def schema(self) -> Path:
+        """The schema of its database."""
+        return self.root / "usr/share/openvswitch/vswitch.ovsschema"
+
+    def program(self, name: str) -> Path:
+        """One of its tools."""
+        return self.root / ("usr/sbin" if name == "ovsdb-server" else "usr/bin") / name
+
+
+@dataclass(frozen=True)
 class Binaries:
     """The two builds of QEMU that a run compares, started with the same arguments, and what may start them.
 
     :param baseline: the series without the reconnect feature; the scheme ``baseline`` runs it.
     :param patched: the whole series; every other scheme runs it.
     :param libvirt: None where no cell of the run goes through libvirt.
+    :param ovs: None where no cell of the run has that backend.
     """
 
     baseline: Qemu
     patched: Qemu
     libvirt: Libvirt | None = None
+    ovs: OpenVswitch | None = None
 
     def told(self, environment: tuple[str, ...]) -> Binaries:
         """The same, with QEMU started with these words ``NAME=value`` as well."""

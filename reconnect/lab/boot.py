@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.backends import Backend, Endpoint
-from reconnect.lab.backends.known import BACKENDS
+from reconnect.lab.backends.known import BackendSpec
 from reconnect.lab.binaries import Binaries, Libvirt
 from reconnect.lab.cell import Cell
 from reconnect.lab.faults import FAULTS
@@ -77,7 +77,8 @@ def boot(
     )
     place = Endpoint(arguments.vhost, not scheme.qemu_listens, runtime, folder)
     deadline = Deadline(options.boot)
-    backend = stack.enter_context(BACKENDS[cell.backend](place, waiter, fault.queue_pairs))
+    spec = BackendSpec.parse(cell.backend)
+    backend = stack.enter_context(spec.create(binaries, place, waiter, fault.queue_pairs))
     backend.start(deadline)
     stack.enter_context(waiter.guard(backend.check))
     vm: VirtualMachine

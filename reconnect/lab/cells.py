@@ -7,7 +7,7 @@ from itertools import product
 
 from reconnect.kit.errors import ConfigError
 from reconnect.kit.suggest import unknown
-from reconnect.lab.backends.known import BACKENDS
+from reconnect.lab.backends.known import BACKENDS, BackendSpec
 from reconnect.lab.backends.stub import Stub
 from reconnect.lab.backends.testpmd import Testpmd
 from reconnect.lab.cell import Cell
@@ -38,7 +38,7 @@ def select(
     if repeat < 1:
         raise ConfigError(f"--repeat {repeat}: at least 1", hint="--repeat 1 is the default")
     scheme_names = _words("scheme", schemes, SCHEMES, tuple(SCHEMES))
-    backend_names = _words("backend", backends, BACKENDS, DEFAULT_BACKENDS)
+    backend_names = _backends(backends)
     numbers = range(1, repeat + 1)
     fault_names, cases = _faults(faults, backend_names)
     ways = _ways(scheme_names, launcher, named_schemes=bool(schemes.strip()))
@@ -58,6 +58,16 @@ def select(
         *(Cell(*words, launcher=way) for words in ordinary for way in ways[words[0]]),
         *(Cell(*words) for words in matrix),
     )
+
+
+def _backends(text: str) -> tuple[str, ...]:
+    """Backends with their options, as they were written; ``all`` is each without options."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if "all" in words:
+        return tuple(BACKENDS)
+    for word in words:
+        BackendSpec.parse(word)
+    return tuple(dict.fromkeys(words)) or DEFAULT_BACKENDS
 
 
 def _fits(scheme: str, fault: str) -> bool:

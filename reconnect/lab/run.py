@@ -14,7 +14,7 @@ import psutil
 
 from reconnect.kit import console
 from reconnect.kit.errors import ReconnectError
-from reconnect.lab.backends.known import BACKENDS
+from reconnect.lab.backends.known import BackendSpec
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.cell import Cell
 from reconnect.lab.guest.image import Guest
@@ -50,7 +50,7 @@ def run_cells(
     options = options or Options()
     check_accelerator(options.accel)
     for name in {cell.backend for cell in cells}:
-        BACKENDS[name].require()
+        BackendSpec.parse(name).require()
     if binaries.libvirt and any(cell.launcher != QEMU for cell in cells):
         libvirt_places.require(binaries.libvirt.state)
     out_dir.mkdir(parents=True, exist_ok=True)

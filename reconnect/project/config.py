@@ -216,12 +216,28 @@ class GuestPackages:
 
 
 @dataclass(frozen=True)
+class Switch:
+    """A switch that is taken from Debian's packages, unpacked and not installed.
+
+    :param packages: what it consists of; the first one's version is the switch's.
+    :param program: the switch itself, a path within them.
+    :param libraries: packages of the host that bring the libraries which the program needs.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    program: str
+    libraries: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Config:
     """All of stacks.toml."""
 
     components: Mapping[str, Component]
     stacks: Mapping[str, Stack]
     guest: GuestPackages
+    switches: Mapping[str, Switch]
 
     def component(self, name: str) -> Component:
         """The component of that name.
@@ -232,6 +248,15 @@ class Config:
             raise unknown("component", name, self.components)
         return self.components[name]
 
+    def switch(self, name: str) -> Switch:
+        """The switch of that name.
+
+        :raises ConfigError: nobody knows it.
+        """
+        if name not in self.switches:
+            raise unknown("switch", name, self.switches)
+        return self.switches[name]
+
     def stack(self, name: str) -> Stack:
         """The stack of that name (``auto`` is not one: see :mod:`reconnect.toolchain.choice`).
 
@@ -240,6 +265,10 @@ class Config:
         if name not in self.stacks:
             raise unknown("stack", name, [*self.stacks, "auto"])
         return self.stacks[name]
+
+
+_NAMED = ("component", "stack", "switch")
+"""The tables whose entries have names."""
 
 
 @dataclass(frozen=True)
@@ -269,8 +298,12 @@ def load(path: Path, patches: Path) -> Config:
         name: _stack(name, table, f"{path.name} [stack.{name}]", components)
         for name, table in _named(tables, "stack", path)
     }
-    rest = typed.read(_File, {k: v for k, v in tables.items() if k not in ("component", "stack")}, path.name)
-    return Config(MappingProxyType(components), MappingProxyType(stacks), rest.guest)
+    switches = {
+        name: typed.read(Switch, table, f"{path.name} [switch.{name}]", name=name)
+        for name, table in (_named(tables, "switch", path) if "switch" in tables else ())
+    }
+    rest = typed.read(_File, {k: v for k, v in tables.items() if k not in _NAMED}, path.name)
+    return Config(MappingProxyType(components), MappingProxyType(stacks), rest.guest, MappingProxyType(switches))
 
 
 def _named(tables: dict[str, object], key: str, path: Path) -> list[tuple[str, object]]:

@@ -60,6 +60,11 @@ class Workspace:
         return self.build / "guest"
 
     @property
+    def switch(self) -> Path:
+        """Switches, unpacked from their packages, each in a folder named by the hash of these."""
+        return self.build / "switch"
+
+    @property
     def results(self) -> Path:
         """One folder a run."""
         return self.build / "results"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import abc
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from types import MappingProxyType, TracebackType
+from typing import ClassVar, Self
 
 from reconnect.kit.deadline import Deadline
+from reconnect.lab.binaries import Binaries
 from reconnect.lab.faults import Fault
 from reconnect.lab.process import procunix
 from reconnect.lab.process.failure import CellError
@@ -50,11 +52,26 @@ class Backend(abc.ABC):
     """
 
     name: str
+    OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    """What can be chosen: the values of each option, the default first."""
 
     def __init__(self, place: Endpoint, waiter: Waiter, queue_pairs: int = 1) -> None:
         self.place = place
         self.waiter = waiter
         self.queue_pairs = queue_pairs
+
+    @classmethod
+    def defaults(cls) -> dict[str, str]:
+        """Each option with the value that it has where nothing is said."""
+        return {name: values[0] for name, values in cls.OPTIONS.items()}
+
+    def configure(self, binaries: Binaries, options: Mapping[str, str]) -> None:
+        """Take what was chosen, before the first start.
+
+        :param options: a value for each of :attr:`OPTIONS`.
+        """
+        assert not options, "a backend that has options takes them"
+        del binaries
 
     @classmethod
     @abc.abstractmethod

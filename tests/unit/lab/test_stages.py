@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.backends.testpmd import connections_in, handshake_in
+from reconnect.lab.backends.program import connections_in, handshake_in
 from reconnect.lab.process import procunix
 from reconnect.lab.process.lines import Line, LineReader
 from reconnect.lab.process.stages import NAMES, SocketWatch, StageTimes

@@ -98,7 +98,7 @@ def test_a_backend_that_ends_later_is_noticed(place: Endpoint) -> None:
     waiter = Waiter()
     with Testpmd(place, waiter) as backend:
         backend.start(Deadline(30))
-        backend._now.child.send(FAULTS["crash"].signal)
+        backend.now.child.send(FAULTS["crash"].signal)
         with waiter.guard(backend.check), pytest.raises(CellError, match="testpmd ended by itself with signal SIGKILL"):
             waiter.wait(lambda: None, Deadline(30), "something else")
 
