@@ -60,6 +60,7 @@ RUN_BY = {
 BY_HAND = {
     ".venv/bin/check-jsonschema": "tests/unit/report/test_schema.py",
     ".venv/bin/mypy": "reconnect/jobs/selftest.py",
+    ".venv/bin/python": "tests/unit/lab/test_guards.py",
     ".venv/bin/ruff": "reconnect/jobs/selftest.py",
     "docker": "tests/ship/test_entrypoint.py",
     "git": "tests/toolchain/test_pages.py",
@@ -292,6 +293,13 @@ def test_the_grammar_of_the_matrix() -> None:
     assert len(shown) > 4
     for name in shown:
         assert Case.parse(name).kind in kinds
+
+
+def test_the_code_that_a_page_quotes_is_there() -> None:
+    """Verify: the example of a negative test is one of the tests, as the page says which."""
+    matrix = page("docs/matrix.md")
+    ((_, quoted),) = matrix.blocks("python")
+    assert quoted in (ROOT / "tests/unit/lab/matrix/test_many.py").read_text(encoding="utf-8")
 
 
 def test_who_may_import_whom() -> None:
