@@ -15,6 +15,9 @@ from reconnect.lab.faults import FAULTS
 from reconnect.lab.matrix.cases import CASES, DEFAULT, MATRIX, named
 from reconnect.lab.schemes import LAUNCHERS, QEMU, SCHEMES
 
+ALL = "all"
+"""The word that stands for all of a kind."""
+
 DEFAULT_BACKENDS = (Testpmd.name,)
 DEFAULT_FAULTS = ("crash",)
 MATRIX_SCHEMES = ("default",)
@@ -27,13 +30,13 @@ def select(
     """The cells that the words of a command line ask for.
 
     Each list is comma separated; empty means the default set (every scheme, every backend, the fault ``crash``),
-    ``all`` means all. A fault may also be an case of the matrix, a pattern over its cases, or ``matrix``; where
+    ``all`` means all. A fault may also be a case of the matrix, a pattern over its cases, or ``matrix``; where
     the backend ``stub`` is asked for and no fault, the matrix is run too. Where nothing is said of ``launcher``, a
     scheme's guest is started the first way that it has: by QEMU alone, or through libvirt if it is libvirt's. A fault
     is left out in the schemes that it means nothing to.
 
     :raises ConfigError: an unknown name, ``repeat`` below 1, a scheme that has no such launcher, or a fault that is
-        named and means nothing to any of the schemes.
+        named and means nothing to any of the schemes; or no cell is left.
     """
     if repeat < 1:
         raise ConfigError(f"--repeat {repeat}: at least 1", hint="--repeat 1 is the default")
@@ -41,11 +44,11 @@ def select(
     backend_names = _backends(backends)
     numbers = range(1, repeat + 1)
     fault_names, cases = _faults(faults, backend_names)
-    ways = _ways(scheme_names, launcher, named_schemes=bool(schemes.strip()))
+    ways = _ways(scheme_names, launcher, named_schemes=bool(_split(schemes)))
     # The matrix needs a peer that takes a script, and a QEMU that recovers at all and is called directly.
-    recovering = [name for name in scheme_names if SCHEMES[name].expected == "recovers" and QEMU in ways[name]]
+    takes_matrix = [name for name in scheme_names if _takes_matrix(name) and QEMU in ways[name]]
     fitting = {name: [scheme for scheme in scheme_names if _fits(scheme, name)] for name in fault_names}
-    if (idle := [name for name in fault_names if not fitting[name]]) and "all" not in faults:
+    if (idle := [name for name in fault_names if not fitting[name]]) and ALL not in _split(faults):
         raise ConfigError(
             f"the fault {idle[0]} means nothing to the scheme {', '.join(scheme_names)}",
             why="it needs a QEMU that connects again to a switch that listens",
@@ -53,11 +56,20 @@ def select(
         )
     asked = product(scheme_names, backend_names, fault_names, numbers)
     ordinary = (words for words in asked if words[0] in fitting[words[2]])
-    matrix = product(recovering if schemes.strip() else MATRIX_SCHEMES, (Stub.name,), cases, numbers)
-    return (
+    if not _split(schemes):
+        takes_matrix = [name for name in takes_matrix if name in MATRIX_SCHEMES]
+    matrix = product(takes_matrix, (Stub.name,), cases, numbers)
+    cells = (
         *(Cell(*words, launcher=way) for words in ordinary for way in ways[words[0]]),
         *(Cell(*words) for words in matrix),
     )
+    if not cells:
+        raise ConfigError(
+            f"no cell has all of this: scheme {', '.join(scheme_names)}; fault {faults}; launcher {launcher or 'any'}",
+            why="a case of the matrix needs a scheme that recovers, and whose guest QEMU starts alone",
+            hint=f"--scheme {', or '.join(filter(_takes_matrix, SCHEMES))}, with --launcher {QEMU}",
+        )
+    return cells
 
 
 def _backends(text: str) -> tuple[str, ...]:
@@ -74,6 +86,10 @@ def _fits(scheme: str, fault: str) -> bool:
     """Whether a fault means anything to a scheme: one holds a switch that listens, and to which QEMU connects again."""
     chosen = SCHEMES[scheme]
     return not FAULTS[fault].hold or (chosen.expected == "recovers" and not chosen.qemu_listens)
+
+
+def _takes_matrix(scheme: str) -> bool:
+    return SCHEMES[scheme].expected == "recovers" and QEMU in SCHEMES[scheme].launchers
 
 
 def _ways(schemes: Collection[str], text: str, *, named_schemes: bool) -> dict[str, tuple[str, ...]]:
@@ -94,25 +110,29 @@ def _ways(schemes: Collection[str], text: str, *, named_schemes: bool) -> dict[s
 
 def _faults(text: str, backends: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Faults of the ordinary kind, and cases of the matrix."""
-    words = [word.strip() for word in text.split(",") if word.strip()]
+    words = _split(text)
     if not words:
         return DEFAULT_FAULTS, tuple(DEFAULT) if Stub.name in backends else ()
-    cases, others = named(word for word in words if word not in (*FAULTS, "all"))
+    cases, others = named(word for word in words if word not in (*FAULTS, ALL))
     if others:
-        raise unknown("fault", others[0], [*FAULTS, *CASES, MATRIX, "all"], "--fault")
+        raise unknown("fault", others[0], [*FAULTS, *CASES, MATRIX, ALL], "--fault")
     if cases and Stub.name not in backends:
         raise ConfigError(f"the fault {cases[0]} needs the backend {Stub.name}", hint=f"--backend {Stub.name}")
-    return _words("fault", ",".join(w for w in words if w in (*FAULTS, "all")), FAULTS, ()), tuple(cases)
+    return _words("fault", ",".join(w for w in words if w in (*FAULTS, ALL)), FAULTS, ()), tuple(cases)
+
+
+def _split(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _words(kind: str, text: str, known: Collection[str], default: tuple[str, ...]) -> tuple[str, ...]:
-    words = [word.strip() for word in text.split(",") if word.strip()]
+    words = _split(text)
     if not words:
         return default
-    if "all" in words:
-        return tuple(known)
     for word in words:
-        if word not in known:
-            raise unknown(kind, word, [*known, "all"], f"--{kind}")
+        if word not in (*known, ALL):
+            raise unknown(kind, word, [*known, ALL], f"--{kind}")
+    if ALL in words:
+        return tuple(known)
     # Twice the same name is one cell, at its first place.
     return tuple(dict.fromkeys(words))

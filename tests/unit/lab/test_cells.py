@@ -84,3 +84,42 @@ def test_no_repeat_is_refused(repeat: int) -> None:
     """Verify: at least one."""
     with pytest.raises(ConfigError, match="--repeat"):
         select(repeat=repeat)
+
+
+def test_all_is_a_word_of_its_own() -> None:
+    """Steps: a fault that means nothing to the scheme, beside a case whose name has the letters.
+
+    Verify: it is refused, as it is alone; only the word itself leaves out what means nothing.
+    """
+    with pytest.raises(ConfigError, match="the fault wedge means nothing"):
+        select("server", "stub", "wedge,*:stall*@reboot")
+    assert [cell.fault for cell in select("server", "stub", "wedge, all")] == ["crash", "crash-mq", "stop"]
+
+
+@pytest.mark.parametrize(
+    "words", [{"schemes": "all,typo"}, {"backends": "all,typo"}, {"faults": "all,typo"}, {"launcher": "typo,all"}]
+)
+def test_a_typo_beside_all_is_refused(words: dict[str, str]) -> None:
+    """Verify: no word is passed over."""
+    with pytest.raises(ConfigError, match=r"unknown .* 'typo'"):
+        select(**words)  # type: ignore[arg-type]  # none of the words is a number
+
+
+@pytest.mark.parametrize(
+    ("schemes", "launcher"), [("baseline", ""), ("policy", ""), ("default", "libvirt"), ("", "libvirt")]
+)
+def test_a_selection_of_nothing_is_refused(schemes: str, launcher: str) -> None:
+    """Steps: cases of the matrix alone, for schemes or ways that have none.
+
+    Verify: exit code 2 before any work, with what takes them.
+    """
+    with pytest.raises(ConfigError, match="no cell has all of this") as caught:
+        select(schemes, "stub", "rehearse@reconnect", launcher=launcher)
+    assert caught.value.exit_code == 2
+    assert caught.value.hint == "--scheme server, or default, or explicit, with --launcher qemu"
+
+
+def test_commas_alone_are_the_default_set() -> None:
+    """Verify: as if nothing had been said, also of what is named."""
+    assert select(" , ", launcher="qemu") == select(launcher="qemu")
+    assert select(" , ", "stub", "rehearse@reconnect") == select("", "stub", "rehearse@reconnect")
