@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reconnect.lab.process.rundir import held_folder
 from reconnect.lab.qemu.memory_backend import memory_folder
 
 PAGE_KIB = 2048
@@ -52,11 +51,10 @@ def shared_memory(mib: int, libvirt_version: str) -> Iterator[SharedMemory]:
     """The best that machine and libvirt can do; what was made for it is removed afterwards."""
     lack = hugepages_lack(mib)
     if not lack:
-        folder = Path(tempfile.mkdtemp(prefix="reconnect-", dir=_mount()))
-        try:
+        mount = _mount()
+        assert mount is not None, "hugepages_lack() has found it"
+        with held_folder(mount) as folder:
             yield _hugepages(mib, folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     elif version(libvirt_version) >= MEMFD_SINCE:
         backing = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
         yield SharedMemory("memfd", lack, backing=backing)

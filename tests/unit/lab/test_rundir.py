@@ -14,6 +14,7 @@ import pytest
 
 from reconnect.kit.errors import HostError
 from reconnect.kit.sockets import checked
+from reconnect.lab.libvirt import shared_memory
 from reconnect.lab.process.rundir import MARK, OWNER, PREFIX, runtime_dir, sweep
 
 HOLDER = """
@@ -100,3 +101,37 @@ def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
         checked(limit.with_name(limit.name + "x"))
     assert "108" in caught.value.why
     assert "TMPDIR" in caught.value.hint
+
+
+HUGEPAGES = """
+import sys
+from pathlib import Path
+from reconnect.lab.libvirt import shared_memory as module
+module.hugepages_lack, module._mount = lambda mib: "", lambda: Path(sys.argv[1])
+with module.shared_memory(16, "9.0.0") as memory:
+    print(memory.settings["hugetlbfs_mount"], flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_hugepages_of_a_killed_run_are_swept(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps: another run has a folder for hugepages; start one of our own, before and after the other is killed.
+
+    Verify: while it lives its folder stays; then it is gone, with what libvirt made in it; others' folders stay.
+    """
+    monkeypatch.setattr(shared_memory, "hugepages_lack", lambda mib: "")
+    monkeypatch.setattr(shared_memory, "_mount", lambda: base)
+    (base / "others").mkdir()
+    (base / f"{PREFIX}link").symlink_to(base / "others")
+    argv = [sys.executable, "-c", HUGEPAGES, str(base)]
+    with subprocess.Popen(argv, stdin=-1, stdout=-1, text=True) as process:
+        assert process.stdout is not None
+        theirs = Path(process.stdout.readline().strip())
+        (theirs / "libvirt/qemu").mkdir(parents=True)
+        with shared_memory.shared_memory(16, "9.0.0"):
+            assert theirs.is_dir()
+        process.kill()
+    assert theirs.is_dir()
+    with shared_memory.shared_memory(16, "9.0.0"):
+        assert not theirs.exists()
+    assert sorted(path.name for path in base.iterdir()) == ["others", f"{PREFIX}link"]
