@@ -15,6 +15,7 @@ from reconnect.lab.faults import FAULTS
 from reconnect.lab.guest.image import Guest
 from reconnect.lab.libvirt.daemon import Libvirtd, LibvirtdSettings
 from reconnect.lab.libvirt.domain import Domain
+from reconnect.lab.libvirt.places import Places
 from reconnect.lab.libvirt.shared_memory import SharedMemory
 from reconnect.lab.libvirt.vm import LibvirtVm
 from reconnect.lab.options import Options
@@ -25,6 +26,15 @@ from reconnect.lab.qemu.arguments import QemuArguments, pinned
 from reconnect.lab.qemu.virtual_machine import VirtualMachine
 from reconnect.lab.qemu.vm import Vm
 from reconnect.lab.schemes import ATTACH, SCHEMES
+
+
+@dataclass(frozen=True)
+class LibvirtSetup:
+    """What there is to start a guest through libvirt: its programs, its folders, and the guest's memory."""
+
+    libvirt: Libvirt
+    places: Places
+    memory: SharedMemory
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ def boot(
     cell: Cell,
     binaries: Binaries,
     guest: Guest,
-    memory: SharedMemory | None,
+    libvirt: LibvirtSetup | None,
     runtime: Path,
     folder: Path,
     options: Options,
@@ -60,7 +70,7 @@ def boot(
     """Start a cell's backend and guest, and wait until its probes are answered steadily.
 
     :param stack: ends them.
-    :param memory: the guest's, where libvirt starts it.
+    :param libvirt: None where QEMU is started without it.
     :param runtime: the runtime directory.
     :param folder: takes the logs.
     :raises CellEnded: something did not start, ended, or is not what the scheme says.
@@ -68,7 +78,7 @@ def boot(
     scheme, fault, waiter = SCHEMES[cell.scheme], FAULTS[cell.fault], Waiter()
     qemu = scheme.qemu(binaries)
     # Where libvirt starts it, the guest's memory is not QEMU's own choice.
-    memory_dir = None if memory is None else QemuArguments.memory_dir
+    memory_dir = None if libvirt is None else QemuArguments.memory_dir
     arguments = QemuArguments.of(
         *(scheme, qemu, guest, runtime, folder, options),
         queue_pairs=fault.queue_pairs,
@@ -82,13 +92,12 @@ def boot(
     backend.start(deadline)
     stack.enter_context(waiter.guard(backend.check))
     vm: VirtualMachine
-    if memory is None:
+    if libvirt is None:
         vm = stack.enter_context(Vm(arguments, folder, waiter, deadline))
         vm.connect_monitor()
     else:
-        assert binaries.libvirt is not None, "a cell through libvirt needs one"
-        domain = Domain(arguments, scheme, memory, attach=cell.launcher == ATTACH)
-        vm = _start_domain(stack, binaries.libvirt, domain, runtime, folder, waiter, deadline)
+        domain = Domain(arguments, scheme, libvirt.memory, attach=cell.launcher == ATTACH)
+        vm = _start_domain(stack, libvirt, domain, runtime, folder, waiter, deadline)
     booted = Booted(backend, vm, vm.record, waiter, options)
     booted.wait_steady(deadline, 0, "the guest to boot and its probes to be answered steadily", CellError)
     return booted
@@ -96,7 +105,7 @@ def boot(
 
 def _start_domain(
     stack: ExitStack,
-    libvirt: Libvirt,
+    setup: LibvirtSetup,
     domain: Domain,
     runtime: Path,
     folder: Path,
@@ -106,7 +115,7 @@ def _start_domain(
     """The same guest through libvirt; where the cell says so, its card is attached when it is up."""
     scheme, qemu = domain.scheme, domain.arguments.qemu
     settings = LibvirtdSettings({**domain.memory.settings, **scheme.qemu_conf}, qemu.binary)
-    daemon = stack.enter_context(Libvirtd(libvirt, runtime, folder, waiter, deadline, settings))
+    daemon = stack.enter_context(Libvirtd(setup.libvirt, setup.places, runtime, folder, waiter, deadline, settings))
     vm = stack.enter_context(LibvirtVm(daemon, domain, folder, waiter, deadline))
     vm.connect_monitor()
     if domain.attach:

@@ -23,10 +23,11 @@ from pathlib import Path
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.binaries import Binaries
-from reconnect.lab.boot import Booted, boot
+from reconnect.lab.boot import Booted, LibvirtSetup, boot
 from reconnect.lab.cell import Cell
 from reconnect.lab.faults import FAULTS
 from reconnect.lab.guest.image import Guest
+from reconnect.lab.libvirt import places
 from reconnect.lab.libvirt.shared_memory import SharedMemory, shared_memory
 from reconnect.lab.measure import figures
 from reconnect.lab.options import Options
@@ -83,11 +84,15 @@ class CellRun:
         :raises CellEnded: they did not get ready.
         """
         runtime = stack.enter_context(runtime_dir())
+        setup = None
         if self.cell.launcher != QEMU:
-            assert binaries.libvirt is not None, "a cell through libvirt needs one"
-            version = binaries.libvirt.version
-            self.memory = stack.enter_context(shared_memory(QemuArguments.memory_mib, version))
-        return boot(stack, self.cell, binaries, guest, self.memory, runtime, self.folder, self.options)
+            libvirt = binaries.libvirt
+            assert libvirt is not None, "a cell through libvirt needs one"
+            # Another run's libvirtd may be waited for here: no time of the cell has begun.
+            folders = stack.enter_context(places.places(runtime, libvirt.state, Deadline(places.LOCK_SECONDS)))
+            self.memory = stack.enter_context(shared_memory(QemuArguments.memory_mib, libvirt.version))
+            setup = LibvirtSetup(libvirt, folders, self.memory)
+        return boot(stack, self.cell, binaries, guest, setup, runtime, self.folder, self.options)
 
     def measure(self, booted: Booted, stack: ExitStack) -> None:
         """The fault, and what comes of it.

@@ -17,6 +17,7 @@ from reconnect.kit.deadline import Deadline
 from reconnect.kit.errors import SourceError
 from reconnect.lab.binaries import Binaries
 from reconnect.lab.libvirt.daemon import Libvirtd, LibvirtdSettings
+from reconnect.lab.libvirt.places import LOCK_SECONDS, places
 from reconnect.lab.process.rundir import runtime_dir
 from reconnect.lab.process.waiter import Waiter
 from reconnect.project.config import Config
@@ -58,7 +59,8 @@ def ask(
         asked = LibvirtdSettings(emulator=binaries.patched.binary)
         with (
             runtime_dir() as runtime,
-            Libvirtd(libvirt, runtime, folder, Waiter(), Deadline(DAEMON_SECONDS), asked) as libvirtd,
+            places(runtime, libvirt.state, Deadline(LOCK_SECONDS)) as made,
+            Libvirtd(libvirt, made, runtime, folder, Waiter(), Deadline(DAEMON_SECONDS), asked) as libvirtd,
         ):
             asker = Asker(libvirtd, binaries.patched.binary, folder)
             assert asker.ask(GOOD).error == ""

@@ -23,6 +23,7 @@ from reconnect.lab import schemes
 from reconnect.lab.binaries import Binaries, Libvirt
 from reconnect.lab.cell import Cell
 from reconnect.lab.guest.image import Guest
+from reconnect.lab.libvirt import places
 from reconnect.lab.libvirt.daemon import Libvirtd, LibvirtdSettings
 from reconnect.lab.options import Options
 from reconnect.lab.process.failure import CellError
@@ -67,7 +68,8 @@ def _nothing_left(tmp_path: Path, short_tmp: Path, libvirt: Libvirt) -> Iterator
 def started(libvirt: Libvirt, folder: Path, **qemu_conf: int | str) -> Iterator[Libvirtd]:
     with (
         runtime_dir() as runtime,
-        Libvirtd(libvirt, runtime, folder, Waiter(), Deadline(SECONDS), LibvirtdSettings(qemu_conf)) as daemon,
+        places.places(runtime, libvirt.state, Deadline(places.LOCK_SECONDS)) as made,
+        Libvirtd(libvirt, made, runtime, folder, Waiter(), Deadline(SECONDS), LibvirtdSettings(qemu_conf)) as daemon,
     ):
         yield daemon
 
@@ -311,7 +313,7 @@ def test_two_runs_of_roots_take_turns(libvirt: Libvirt, tmp_path: Path, monkeypa
     """
     if os.geteuid() != 0:
         pytest.skip("an ordinary user's libvirtds don't meet")
-    monkeypatch.setattr("reconnect.lab.libvirt.daemon.LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("reconnect.lab.libvirt.places.LOCK_SECONDS", 0.2)
     first, second = tmp_path / "1", tmp_path / "2"
     first.mkdir()
     second.mkdir()

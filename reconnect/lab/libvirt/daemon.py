@@ -15,7 +15,7 @@ from reconnect.kit.deadline import Deadline
 from reconnect.kit.sockets import checked
 from reconnect.kit.subreaper import below_subreaper
 from reconnect.lab.binaries import Libvirt
-from reconnect.lab.libvirt.places import HOME, Places, places
+from reconnect.lab.libvirt.places import HOME, Places
 from reconnect.lab.libvirt.virsh import Virsh
 from reconnect.lab.process.child import Child
 from reconnect.lab.process.failure import CellError
@@ -26,9 +26,6 @@ from reconnect.lab.process.waiter import Waiter
 HERE = Path(__file__).parent
 LOG = "libvirtd.log"
 OUTPUT = "libvirtd.out"
-LOCK_SECONDS = 300.0
-"""For another libvirtd of root's in this checkout: a cell takes less."""
-
 EMPTY_WORDS = ("Driver state initialization failed",)
 """Errors that say only that another one came before."""
 
@@ -67,6 +64,7 @@ def rendered(value: Value) -> str:
 class Libvirtd:
     """One run of libvirtd.
 
+    :param places: its folders, which nobody else uses now: see :func:`reconnect.lab.libvirt.places.places`.
     :param runtime: the runtime directory of the cell.
     :param folder: takes ``libvirtd.log``, ``libvirtd.out``, ``qemu.conf`` and ``virsh.log``.
     :param start: how long it may take until it answers.
@@ -77,6 +75,7 @@ class Libvirtd:
     def __init__(
         self,
         libvirt: Libvirt,
+        places: Places,
         runtime: Path,
         folder: Path,
         waiter: Waiter,
@@ -91,12 +90,11 @@ class Libvirtd:
         self._runtime, self._folder, self._waiter, self._start = runtime, folder, waiter, start
         self._settings = settings
         self._stack = ExitStack()
-        self.places: Places
+        self.places = places
         self.virsh: Virsh
 
     def __enter__(self) -> Libvirtd:
         with ExitStack() as stack:
-            self.places = stack.enter_context(places(self._runtime, self.libvirt.state, Deadline(LOCK_SECONDS)))
             checked(self.places.socket)
             conf = self._configure()
             watch = SocketWatch(self.places.socket, self._waiter)

@@ -33,6 +33,8 @@ MONITOR = f"domain-1-{DOMAIN}/monitor.sock"
 """QEMU's monitor in the driver's folder; the number counts the domains that this libvirtd has started."""
 
 LOCK_SAMPLE_SECONDS = 0.05
+LOCK_SECONDS = 300.0
+"""For another libvirtd of root's in this checkout: a cell takes less."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def require(state: Path) -> None:
 @contextmanager
 def places(runtime: Path, state: Path, deadline: Deadline) -> Iterator[Places]:
     """Folders for one libvirtd, below ``runtime``.
+
+    Other runs are waited for here: the time for anything that is started must not begin before.
 
     :param state: the folder that is compiled into libvirtd.
     :param deadline: for another libvirtd of root's in this checkout to end.
