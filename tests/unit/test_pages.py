@@ -20,7 +20,7 @@ from reconnect import __version__
 from reconnect.kit import errors
 from reconnect.kit.errors import ReconnectError
 from reconnect.lab import cells
-from reconnect.lab.backends.known import BACKENDS
+from reconnect.lab.backends.known import BACKENDS, BackendSpec
 from reconnect.lab.faults import FAULTS
 from reconnect.lab.matrix import cases
 from reconnect.lab.matrix.cases import Case
@@ -246,6 +246,8 @@ def test_the_tables_of_words() -> None:
     commands = page("docs/commands.md")
     assert [names(row[0])[0] for row in commands.table("Faults")] == list(FAULTS)
     assert [names(row[0])[0] for row in commands.table("Backends")] == list(BACKENDS)
+    for name in (names(row[0])[0] for row in commands.tables("Backends")[1]):
+        assert BackendSpec.parse(name).options
     assert [names(row[0])[0] for row in commands.table("Launchers")] == list(LAUNCHERS)
     config = configuration.load(ROOT / "stacks.toml", ROOT / "patches")
     for row, stack in zip(commands.table("Stacks"), config.stacks.values(), strict=True):
