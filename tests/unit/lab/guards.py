@@ -23,7 +23,10 @@ from reconnect.lab.process.failure import CellEnded, CellError, CellFailed
 
 TESTS = Path(__file__).resolve().parent
 LAB = TESTS.parents[2] / "reconnect" / "lab"
-SCOPE = ("matrix/*.py", "qemu/stall_check.py")
+SCOPE = (
+    *("boot.py", "recovery.py", "scenario.py", "matrix/*.py", "process/*.py", "libvirt/*.py"),
+    *("qemu/qmp.py", "qemu/stall_check.py", "qemu/usage.py", "qemu/virtual_machine.py", "probe/agent.py"),
+)
 """Which of the lab's files are looked through."""
 
 MARKER = "guards"

@@ -34,6 +34,7 @@ def test_an_order_and_its_answer(ends: tuple[socket.socket, socket.socket]) -> N
     assert ends[1].recv(100) == b"1 network\n2 transport 1\n"
 
 
+@pytest.mark.guards("probe/agent.py Agent.ask waits for the guest to carry out:")
 @pytest.mark.parametrize("line", ["", "r", "r 1", "r one 0", "r 1 x", "l up 3", "R 1 0"])
 def test_what_is_no_answer(ends: tuple[socket.socket, socket.socket], line: str) -> None:
     """Verify: a line that is none is left alone: the wait ends at its deadline and names the order."""
@@ -44,6 +45,7 @@ def test_what_is_no_answer(ends: tuple[socket.socket, socket.socket], line: str)
         agent.ask("reload", deadline=Deadline(0.05))
 
 
+@pytest.mark.guards("probe/agent.py Agent.ask: the guest could not carry out:")
 def test_an_order_that_failed(ends: tuple[socket.socket, socket.socket]) -> None:
     """Verify: an error that names order and exit code."""
     agent = Agent(ends[0], Waiter())
@@ -53,6 +55,7 @@ def test_an_order_that_failed(ends: tuple[socket.socket, socket.socket]) -> None
         agent.ask("dance", 3, deadline=Deadline(1))
 
 
+@pytest.mark.guards("probe/agent.py Agent.ask waits for the guest's agent to listen")
 def test_an_agent_that_does_not_listen(ends: tuple[socket.socket, socket.socket]) -> None:
     """Verify: nothing is sent before the guest can read it."""
     agent = Agent(ends[0], Waiter())

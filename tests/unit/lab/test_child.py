@@ -84,6 +84,15 @@ def test_children_of_a_killed_harness_die() -> None:
     assert _ends(pid)
 
 
+@pytest.mark.guards("process/child.py Child.wait waits for {what}")
+def test_a_child_that_does_not_end_is_not_waited_for_longer() -> None:
+    """Verify: the deadline, and what was waited for."""
+    child = Child("shell", ["sleep", "600"], Waiter(), subprocess.DEVNULL)
+    with pytest.raises(CellError, match="for the shell's end"):
+        child.wait(Deadline(0.05), "the shell's end")
+    child.close()
+
+
 def test_a_guard_ends_any_wait() -> None:
     """Steps: wait for what never comes; a guard objects when another thread rings.
 
@@ -128,6 +137,7 @@ def test_a_guard_may_wait_for_who_rings() -> None:
         assert waiter.wait(lambda: True, Deadline(10), "nothing")
 
 
+@pytest.mark.guards("process/waiter.py Waiter.wait: waited")
 def test_a_wait_that_is_too_long_says_what_for() -> None:
     """Verify: the deadline's seconds, the thing, and the kind of failure that was asked for."""
     with pytest.raises(CellFailed, match=r"waited 0 s for the moon") as caught:

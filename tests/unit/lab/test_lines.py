@@ -16,6 +16,7 @@ from reconnect.lab.process.stages import SocketWatch
 from reconnect.lab.process.waiter import Waiter
 
 
+@pytest.mark.guards("process/waiter.py Waiter.check: {f'{who} broke: {type(error).__name__}: {error}'}")
 @pytest.mark.parametrize("error", [ValueError("no number"), OSError("no space"), KeyError("name")])
 def test_a_listener_that_breaks_ends_the_cell(tmp_path: Path, error: Exception) -> None:
     """Steps: a listener raises at the second of three lines; somebody waits for what it would have told.

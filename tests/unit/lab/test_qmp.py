@@ -67,6 +67,7 @@ def test_an_event_that_was_passed_over_is_still_there(monitor: Monitor) -> None:
     assert monitor.events() == []
 
 
+@pytest.mark.guards("qemu/qmp.py Monitor._run: QEMU's monitor did not give")
 def test_an_event_that_is_not_wanted_is_no_event(monitor: Monitor) -> None:
     """Verify: its deadline ends the wait, and what came meanwhile is still there."""
     with pytest.raises(CellError, match="did not give the event A within 0 s"):
@@ -77,6 +78,9 @@ def test_an_event_that_is_not_wanted_is_no_event(monitor: Monitor) -> None:
     assert len(monitor.events()) == 4
 
 
+@pytest.mark.guards(
+    "qemu/qmp.py Monitor._run: QEMU refused:", "qemu/qmp.py Monitor._run: QEMU's monitor did not give#2"
+)
 def test_a_qemu_that_hangs_up_ends_the_wait(monitor: Monitor) -> None:
     """Verify: at once, not at the deadline; a refused command is told from that."""
     with pytest.raises(CommandRefused, match="no"):

@@ -80,6 +80,7 @@ def _vm(tmp_path: Path, compile_with: str) -> Vm:
     return Vm(QemuArguments(qemu, guest, vhost, qmp, probe, tmp_path / "console"), tmp_path, Waiter(), Deadline(30))
 
 
+@pytest.mark.guards("qemu/virtual_machine.py VirtualMachine._check_memory: {sanitizer.told(report)}")
 def test_a_program_that_a_sanitizer_ends_fails_its_cell_with_the_report(tmp_path: Path) -> None:
     """Steps: start a program in QEMU's place that reads memory which it has freed.
 
