@@ -46,16 +46,16 @@ QUICK = (
 """Commands that are run here, word for word."""
 
 RUN_BY = {
-    "build": "tests/toolchain/test_building.py",
-    "fetch": "tests/toolchain/test_debian.py",
-    "image": "tests/ship/test_image.py",
-    "patch": "tests/toolchain/test_pages.py",
-    "test": "tests/toolchain/test_interrupting.py",
-    "test-reconnect": "tests/reconnect/test_main_job.py",
-    "test-series": "tests/toolchain/test_prefixes.py",
-    "test-upstream": "tests/toolchain/test_upstream.py",
+    "build": ("tests/toolchain/test_building.py", '"build"'),
+    "fetch": ("tests/toolchain/test_git_origins.py", '"fetch"'),
+    "image": ("tests/ship/test_image.py", "build(workspace,"),
+    "patch": ("tests/toolchain/test_applying.py", '"patch"'),
+    "test": (".ci/run", "./inv test"),
+    "test-reconnect": ("tests/reconnect/test_main_job.py", '"test-reconnect"'),
+    "test-series": ("tests/toolchain/test_prefixes.py", '"test-series"'),
+    "test-upstream": ("tests/toolchain/test_upstream.py", '"test-upstream"'),
 }
-"""Tasks that take real builds or guests, and the tests that run them. Here their words are looked at."""
+"""Tasks that take real builds or guests, and what runs them, by which words. Here the words of pages are looked at."""
 
 BY_HAND = {
     ".venv/bin/check-jsonschema": "tests/unit/report/test_schema.py",
@@ -179,8 +179,13 @@ def test_quick_commands_run(text: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("path", sorted({*RUN_BY.values(), *BY_HAND.values()}))
-def test_what_runs_the_others_is_there(path: str) -> None:
+@pytest.mark.parametrize(("path", "words"), RUN_BY.values())
+def test_what_runs_a_task_does_so(path: str, words: str) -> None:
+    assert words in (ROOT / path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", sorted(set(BY_HAND.values())))
+def test_what_runs_the_other_programs_is_there(path: str) -> None:
     assert (ROOT / path).is_file()
 
 
