@@ -45,7 +45,10 @@ class Recovery:
         backend.send(signal.SIGSTOP)
 
         def resume() -> None:
-            self._resumed = backend.send(signal.SIGCONT)
+            try:
+                self._resumed = backend.send(signal.SIGCONT)
+            except Exception as error:
+                waiter.report("the timer that lets the backend go on", error)
 
         # In a thread: a QEMU that waits for its backend answers nobody before that goes on.
         timer = threading.Timer(seconds, resume)

@@ -128,7 +128,7 @@ def _ended_by(error: BaseException, cell: Cell, options: Options, out_dir: Path)
     elif isinstance(error, ReconnectError):
         why = error.what
     else:
-        why = f"a bug of this project: {type(error).__name__}: {error}"
+        why = f"internal error: {type(error).__name__}: {error}"
     text = str(error) if isinstance(error, ReconnectError) else "".join(traceback.format_exception(error))
     folder = out_dir / cell.name
     write_failure(folder, text)

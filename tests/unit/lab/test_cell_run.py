@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -150,6 +151,26 @@ def test_what_ends_a_cell(
     found = run(cell, network, tmp_path)
     assert found.verdict == verdict
     assert re.search(why, found.why), found.why
+
+
+def test_a_backend_that_cannot_be_let_go_on_ends_the_cell(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps: SIGCONT fails, which happens in a thread of its own.
+
+    Verify: an error that says so, not a switch that hangs for ever.
+    """
+    send = network._send
+
+    def fail(number: signal.Signals) -> float:
+        if number == signal.SIGCONT:
+            raise PermissionError("no")
+        return send(number)
+
+    monkeypatch.setattr(network, "_send", fail)
+    found = run(HELD, network, tmp_path)
+    assert found.verdict == "error"
+    assert "the timer that lets the backend go on broke: PermissionError" in found.why
 
 
 @pytest.mark.guards("recovery.py Recovery.require_dead: the guest sent")

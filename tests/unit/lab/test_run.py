@@ -58,7 +58,7 @@ def test_a_path_too_long_ends_the_run_with_its_results(
 
 
 @pytest.mark.parametrize(
-    ("error", "why"), [(KeyboardInterrupt(), "interrupted"), (ZeroDivisionError("x"), "a bug of this project: Zero")]
+    ("error", "why"), [(KeyboardInterrupt(), "interrupted"), (ZeroDivisionError("x"), "internal error: Zero")]
 )
 def test_what_was_finished_survives_an_interruption(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, why: str
@@ -83,7 +83,7 @@ def test_what_was_finished_survives_an_interruption(
 
 
 @pytest.mark.parametrize(
-    ("error", "why"), [(KeyboardInterrupt(), "interrupted"), (ZeroDivisionError("x"), "a bug of this project: Zero")]
+    ("error", "why"), [(KeyboardInterrupt(), "interrupted"), (ZeroDivisionError("x"), "internal error: Zero")]
 )
 def test_the_entry_under_way_is_in_the_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, why: str
