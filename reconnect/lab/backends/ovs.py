@@ -183,6 +183,9 @@ class Ovs(ProgramBackend):
 
     def _set_flows(self) -> None:
         assert self.database is not None
-        self._flows_failed = self.database.add_flows()
+        try:
+            self._flows_failed = self.database.add_flows()
+        except Exception as error:
+            self.waiter.report("the thread that sets Open vSwitch's flows", error)
         self._flows.set()
         self.waiter.notify()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from reconnect.kit.deadline import Deadline
+from reconnect.lab.backends import Endpoint, ovsdb
+from reconnect.lab.backends.ovs import Ovs
 from reconnect.lab.process import procunix
 from reconnect.lab.process.failure import CellError
 from reconnect.lab.process.lines import Line, LineReader
@@ -77,3 +80,17 @@ def test_a_watch_that_breaks_ends_the_cell(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(CellError, match=r"the watch of vhost\.sock broke: FileNotFoundError"):
         waiter.wait(lambda: watch.listening, Deadline(30), "somebody to listen")
     watch.close()
+
+
+def test_flows_that_cannot_be_set_end_the_cell(tmp_path: Path) -> None:
+    """Verify: a program that is not there is an error of the cell, not a wait to its deadline."""
+
+    class Database:
+        def add_flows(self) -> str:
+            raise FileNotFoundError("ovs-ofctl")
+
+    switch = Ovs(Endpoint(tmp_path / "vhost.sock", True, tmp_path, tmp_path), Waiter())
+    switch.database = cast("ovsdb.Database", Database())
+    switch._set_flows()
+    with pytest.raises(CellError, match="Open vSwitch's flows broke: FileNotFoundError"):
+        switch.waiter.check()
