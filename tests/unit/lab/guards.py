@@ -26,6 +26,7 @@ LAB = TESTS.parents[2] / "reconnect" / "lab"
 SCOPE = (
     *("boot.py", "recovery.py", "scenario.py", "matrix/*.py", "process/*.py", "libvirt/*.py"),
     *("qemu/qmp.py", "qemu/stall_check.py", "qemu/usage.py", "qemu/virtual_machine.py", "probe/agent.py"),
+    *("backends/__init__.py", "backends/program.py", "backends/stub.py", "backends/testpmd.py"),
 )
 """Which of the lab's files are looked through."""
 

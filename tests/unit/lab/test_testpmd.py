@@ -61,6 +61,7 @@ def test_a_crash_leaves_a_socket_that_the_next_start_removes(place: Endpoint) ->
         backend.start(Deadline(30))
 
 
+@pytest.mark.guards("backends/__init__.py Endpoint.remove_stale_socket: something else listens at")
 def test_a_socket_that_somebody_listens_at_is_not_taken_away(place: Endpoint) -> None:
     """Steps: somebody else listens at the path; start.
 
@@ -72,6 +73,27 @@ def test_a_socket_that_somebody_listens_at_is_not_taken_away(place: Endpoint) ->
         with Testpmd(place, Waiter()) as backend, pytest.raises(CellError, match="something else listens"):
             backend.start(Deadline(30))
         assert procunix.listens(place.socket)
+
+
+@pytest.mark.guards(
+    "backends/testpmd.py Testpmd.start waits for testpmd to listen",
+    "backends/testpmd.py Testpmd.start waits for testpmd to connect",
+)
+def test_one_that_never_gets_ready_is_given_up(
+    place: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps: a program in its place that does nothing, as a server and as a client.
+
+    Verify: the deadline, and what was waited for.
+    """
+    (tmp_path / PROGRAM).write_text("#!/bin/sh\nexec sleep 600\n", encoding="utf-8")
+    (tmp_path / PROGRAM).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with Testpmd(place, Waiter()) as backend, pytest.raises(CellError, match="for testpmd to listen"):
+        backend.start(Deadline(0.3))
+    client = Endpoint(place.socket, False, place.scratch, place.logs)
+    with Testpmd(client, Waiter()) as backend, pytest.raises(CellError, match="for testpmd to connect"):
+        backend.start(Deadline(0.3))
 
 
 def test_a_backend_that_does_not_start_says_why(place: Endpoint) -> None:
@@ -90,6 +112,9 @@ def test_a_backend_that_does_not_start_says_why(place: Endpoint) -> None:
     assert deadline.remaining > 30
 
 
+@pytest.mark.guards(
+    "backends/program.py ProgramBackend.check: {f'{self.name} ended by itself with {self.now.child.ending}{said}'}"
+)
 def test_a_backend_that_ends_later_is_noticed(place: Endpoint) -> None:
     """Steps: start it; end its process behind its back.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,7 @@ def test_a_script_reaches_the_running_stub(backend: Stub, place: Endpoint) -> No
     FrontEnd.connect(place.socket).greet()
 
 
+@pytest.mark.guards("backends/stub.py Stub.check: QEMU broke a rule of the protocol:")
 def test_a_front_end_that_breaks_a_rule_fails_the_cell(backend: Stub, place: Endpoint) -> None:
     """Verify: wrong, not broken; and only where that is asked for."""
     FrontEnd.connect(place.socket).send(Request.RESET_OWNER)
@@ -105,6 +107,22 @@ def test_a_rule_that_was_broken_before_the_crash_is_broken(backend: Stub, place:
     front.close()
 
 
+@pytest.mark.guards("backends/stub.py Stub.start waits for the stub to start")
+def test_one_that_does_not_start_in_time_is_given_up(place: Endpoint) -> None:
+    """Verify: its deadline; a new Python takes longer than this one."""
+    with Stub(place, Waiter()) as backend, pytest.raises(CellError, match="for the stub to start"):
+        backend.start(Deadline(0.001))
+
+
+@pytest.mark.guards("backends/stub.py Stub.load waits for the stub to take its script")
+def test_one_that_does_not_take_its_script_is_given_up(backend: Stub) -> None:
+    """Verify: its deadline, where its process is stopped."""
+    backend.send(signal.SIGSTOP)
+    with pytest.raises(CellError, match="for the stub to take its script"):
+        backend.load(Script(), Deadline(0.3))
+
+
+@pytest.mark.guards("backends/stub.py Stub.check: the stub ended by itself with")
 def test_an_end_of_its_own_is_an_error(backend: Stub) -> None:
     """Verify: a stub that ends because its script is wrong is quoted."""
     (backend.place.scratch / "script.json").write_text("{", encoding="utf-8")
