@@ -74,12 +74,11 @@ def select(
 
 def _backends(text: str) -> tuple[str, ...]:
     """Backends with their options, as they were written; ``all`` is each without options."""
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if "all" in words:
-        return tuple(BACKENDS)
+    words = _split(text)
     for word in words:
-        BackendSpec.parse(word)
-    return tuple(dict.fromkeys(words)) or DEFAULT_BACKENDS
+        if word != ALL:
+            BackendSpec.parse(word)
+    return tuple(BACKENDS) if ALL in words else tuple(dict.fromkeys(words)) or DEFAULT_BACKENDS
 
 
 def _fits(scheme: str, fault: str) -> bool:
