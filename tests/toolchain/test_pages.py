@@ -81,6 +81,27 @@ def test_a_series_is_edited_as_the_page_says(tiny_under_git: Tiny) -> None:
     assert "edit" not in _run(tiny, "git -C build/work/tiny/source branch --list edit")
 
 
+def test_a_series_is_moved_to_a_new_source_as_the_page_says(tiny_under_git: Tiny) -> None:
+    """Steps: the tree of one's own; a source that has changed beside what the patches change; the page's rebase.
+
+    Verify: the series no longer applies (4), and the exported one does, onto the new source.
+    """
+    tiny = tiny_under_git
+    edit = PAGE.commands("Edit")
+    for command in edit[:2]:
+        _run(tiny, command.text)
+    old = tiny.base
+    tiny.base = tiny.repo.commit({"part.c": part(0).replace("(void)", "(void) /* new */")}, "upstream goes on")
+    tiny.stacks()
+    tiny.checkout.run("patch", "--component", "tiny").expect(4, "does not apply: part.c")
+    (rebase,) = (text for text in PAGE.code if text.startswith("git rebase --onto"))
+    _run(tiny, f"cd {EDIT} && {rebase.replace('OLD_BASE', old)}")
+    (export,) = (command.text for command in edit if "format-patch" in command.text)
+    _run(tiny, f"rm patches/tiny/*.patch && {export}")
+    tiny.checkout.run("build", "--component", "tiny").expect(0)
+    assert subprocess.check_output([tiny.prints("patched")], text=True, timeout=60) == "part 2"
+
+
 def _rewritten_alike(tiny: Tiny, before: dict[str, bytes], export: str) -> None:
     """The export of the commits that the series itself made is the series, byte by byte."""
     folder = tiny.checkout.patches / "tiny"
