@@ -15,6 +15,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from reconnect.jobs import tables
+from reconnect.kit import disk
 from reconnect.kit.console import err, say
 from reconnect.kit.errors import INTERRUPTED, ConfigError, HostError, ReconnectError
 from reconnect.project import config as configuration
@@ -29,8 +30,13 @@ def ours(body: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(body)
     def guarded(context: Context, *args: Any, **kwargs: Any) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup(1) has it
+            signal.signal(signal.SIGHUP, signal.default_int_handler)
         try:
-            body(context, *args, **kwargs)
+            try:
+                body(context, *args, **kwargs)
+            except OSError as error:
+                raise disk.explained(error) or error from error
         except ReconnectError as error:
             err.print(f"error: {error}", style="red", markup=False)
             raise Exit(code=error.exit_code) from error

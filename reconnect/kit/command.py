@@ -1,16 +1,18 @@
 """The one subprocess runner.
 
 Builders elsewhere return argument lists; this module executes them. A child gets ``/dev/null`` as stdin, a session
-of its own (so that Ctrl-C reaches us first and we end the whole group), and its output goes to a log file as it
-appears. A failure shows the command to paste again, its directory, the exit code or the signal's name, the last
-lines, and the path of the whole log.
+of its own (so that Ctrl-C reaches us first and we end the whole group), SIGTERM when we die, and the locks that we
+hold; its output goes to a log file as it appears. A failure shows the command to paste again, its directory, the exit
+code or the signal's name, the last lines, and the path of the whole log.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import shlex
+import shutil
 import signal
 import subprocess
 import threading
@@ -20,11 +22,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from reconnect.kit import lock
+from reconnect.kit.deadline import Deadline
+from reconnect.kit.errors import HostError
+from reconnect.kit.parent import ends_with_us
+from reconnect.kit.processgroup import end_group
+from reconnect.kit.subreaper import below_subreaper
+
 TAIL_LINES = 15
 """How many of a failed command's last lines its error shows."""
 
-GRACE_SECONDS = 5.0
-"""How long a process group has between SIGTERM and SIGKILL."""
+CHUNK_BYTES = 65536
+"""How much is read at a time: what a pipe holds (pipe(7))."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +45,11 @@ class Completed:
     output: str
 
 
-class CommandError(Exception):
+class CommandError(HostError):
     """A command ended with another code than 0, ran out of time, or couldn't be started.
 
-    Callers turn it into an error of :mod:`reconnect.kit.errors` that says what the command was for.
+    Callers turn it into an error that says what the command was for, where they know why it may fail. Where they
+    don't, something about the machine is the usual reason: a full disk, a file that was damaged.
 
     :ivar output: all that it has printed.
     :ivar out_of_time: it was ended because its time was up.
@@ -56,7 +66,9 @@ class CommandError(Exception):
         output: str = "",
         out_of_time: bool = False,
     ) -> None:
-        super().__init__(ending)
+        super().__init__(
+            f"a command that has to work ended with {ending}", why=pasteable(argv, cwd), hint="run it by hand"
+        )
         self.output = output
         self.out_of_time = out_of_time
         self.argv = tuple(argv)
@@ -66,7 +78,7 @@ class CommandError(Exception):
         self.log = log
 
     def __str__(self) -> str:
-        lines = [f"{pasteable(self.argv, self.cwd)}", f"ended with {self.ending}"]
+        lines = [pasteable(self.argv, self.cwd), f"ended with {self.ending}"]
         if self.tail:
             lines.append("last lines:")
             lines.extend(f"  | {line}" for line in self.tail)
@@ -90,30 +102,6 @@ def describe_exit(returncode: int) -> str:
     return f"exit code {returncode}"
 
 
-def end_group(process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:
-    """End a child that was started with a session of its own, and all that it started: SIGTERM, then SIGKILL.
-
-    :param grace: seconds between the two signals.
-    """
-    try:
-        for sig in (signal.SIGTERM, signal.SIGKILL):
-            # The group can outlive its leader (a make that died before its compilers), so signal it in any case.
-            _signal_group(process, sig)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(grace)
-                if sig is signal.SIGTERM and not _group_alive(process.pid):
-                    return
-        process.wait()
-    except BaseException:  # Ctrl-C again, while we wait
-        _signal_group(process, signal.SIGKILL)
-        raise
-
-
-def _signal_group(process: subprocess.Popen[bytes], sig: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, sig)
-
-
 def run(
     argv: Sequence[str | Path],
     *,
@@ -124,19 +112,24 @@ def run(
     check: bool = True,
     stdin: bytes | None = None,
     on_line: Callable[[str], None] | None = None,
+    subreaper: bool = False,
 ) -> Completed:
-    """Run a command to its end.
+    """Run a command to its end: until it has ended, and nobody writes to its output any more.
 
     :param env: variables to add to ours; a value of the empty string is passed on as empty.
     :param log: file that the command line and all output are appended to, as they come.
-    :param timeout: seconds until the command and its children are ended.
+    :param timeout: seconds until the command and its children are ended, and nothing is waited for any more.
     :param check: raise for an exit code other than 0.
     :param stdin: bytes for the command to read; without them it reads ``/dev/null``.
     :param on_line: called with each line of output, for progress.
+    :param subreaper: end whatever it has started, daemons too, when it has ended or we have.
     :raises CommandError: see ``check`` and ``timeout``; also where the program doesn't exist.
     """
     words = [str(a) for a in argv]
+    if reason := _unstartable(words[0], cwd, {**os.environ, **(env or {})}):
+        raise CommandError(words, cwd, reason, (), log)
     output: list[str] = []
+    deadline = Deadline(timeout)
     with contextlib.ExitStack() as stack:
         sink: IO[str] | None = None
         if log:
@@ -145,28 +138,20 @@ def run(
             sink.write(f"$ {pasteable(words, cwd)}\n")
             sink.flush()
         process: subprocess.Popen[bytes] | None = None
-        timer: threading.Timer | None = None
-        out_of_time = threading.Event()
+        out_of_time = False
         try:
             with _interrupts_deferred():
                 process = subprocess.Popen(
-                    words,
+                    ends_with_us(below_subreaper(words) if subreaper else words),
                     cwd=cwd,
                     env={**os.environ, **env} if env else None,
                     stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    pass_fds=lock.held(),
                 )
-            timer = threading.Timer(timeout, _give_up, (process, out_of_time))
-            timer.daemon = True
-            timer.start()
-            if stdin is not None and process.stdin:
-                with contextlib.suppress(BrokenPipeError):
-                    process.stdin.write(stdin)
-                    process.stdin.close()
-            assert process.stdout is not None
-            for raw in process.stdout:
+            for raw in _lines(process, stdin or b"", deadline):
                 line = raw.decode("utf-8", "replace")
                 output.append(line)
                 if sink:
@@ -174,6 +159,11 @@ def run(
                     sink.flush()
                 if on_line:
                     on_line(line.rstrip("\n"))
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(deadline.remaining)
+            out_of_time = deadline.passed
+            if out_of_time:
+                end_group(process)
             returncode = process.wait()
         except BaseException as error:
             if process:
@@ -182,27 +172,75 @@ def run(
                 raise CommandError(words, cwd, f"{error.strerror}: {error.filename}", (), log) from error
             raise
         finally:
-            if timer:
-                timer.cancel()
-            if process and process.stdout:
-                process.stdout.close()
+            for pipe in (process.stdin, process.stdout) if process else ():
+                if pipe:
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()
         if sink:
             sink.write(f"# {describe_exit(returncode)}\n")
-    if out_of_time.is_set() or (check and returncode != 0):
-        ending = f"no end after {timeout:.0f} s" if out_of_time.is_set() else describe_exit(returncode)
+    if out_of_time or (check and returncode != 0):
+        ending = f"no end after {timeout:.0f} s" if out_of_time else describe_exit(returncode)
         tail = deque((line.rstrip() for line in output if line.strip()), maxlen=TAIL_LINES)
-        raise CommandError(words, cwd, ending, tail, log, output="".join(output), out_of_time=out_of_time.is_set())
+        raise CommandError(words, cwd, ending, tail, log, output="".join(output), out_of_time=out_of_time)
     return Completed(tuple(words), returncode, "".join(output))
 
 
-def _give_up(process: subprocess.Popen[bytes], out_of_time: threading.Event) -> None:
-    out_of_time.set()
-    end_group(process)
+def _unstartable(program: str, cwd: Path | None, env: Mapping[str, str]) -> str:
+    """Why a program can't be started; the shell that starts it would only say so on its output."""
+    if "/" not in program:
+        return "" if shutil.which(program, path=env.get("PATH")) else f"No such file or directory: {program}"
+    file = (cwd or Path()) / program
+    if not file.exists():
+        return f"No such file or directory: {program}"
+    return "" if file.is_file() and os.access(file, os.X_OK) else f"Permission denied: {program}"
+
+
+def _lines(process: subprocess.Popen[bytes], stdin: bytes, deadline: Deadline) -> Iterator[bytes]:
+    """The output's lines as they come, until nobody has the pipe open any more, or the deadline has passed.
+
+    A pipe has no end while a process holds it that has left the group, where no signal of ours reaches it.
+    """
+    assert process.stdout is not None
+    unsent = memoryview(stdin)
+    rest = b""
+    with selectors.DefaultSelector() as selector:
+        for pipe, event in ((process.stdout, selectors.EVENT_READ), (process.stdin, selectors.EVENT_WRITE)):
+            if pipe:
+                os.set_blocking(pipe.fileno(), False)
+                selector.register(pipe, event)
+        while selector.get_map() and not deadline.passed:
+            for key, _ in selector.select(deadline.remaining):
+                if key.fileobj is process.stdin:
+                    unsent = unsent[_written(key.fd, unsent) :]
+                    if not unsent:
+                        selector.unregister(process.stdin)
+                        process.stdin.close()
+                    continue
+                chunk = os.read(key.fd, CHUNK_BYTES)
+                if not chunk:
+                    selector.unregister(process.stdout)
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (line + b"\n" for line in lines)
+    if deadline.passed:
+        end_group(process)
+        with contextlib.suppress(BlockingIOError):  # its last words
+            rest += os.read(process.stdout.fileno(), CHUNK_BYTES)
+        *lines, rest = rest.split(b"\n")
+        yield from (line + b"\n" for line in lines)
+    if rest:
+        yield rest
+
+
+def _written(descriptor: int, data: memoryview) -> int:
+    try:
+        return os.write(descriptor, data) if data else 0
+    except BrokenPipeError:  # nobody reads it
+        return len(data)
 
 
 @contextlib.contextmanager
 def _interrupts_deferred() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait: raised within Popen, they would leave a child that nobody knows.
+    """Let Ctrl-C, SIGTERM and SIGHUP wait: raised within Popen, they would leave a child that nobody knows.
 
     Only the handlers are exchanged, as a child would inherit a mask of blocked signals.
     """
@@ -210,7 +248,7 @@ def _interrupts_deferred() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    old = {sig: signal.getsignal(sig) for sig in (signal.SIGINT, signal.SIGTERM)}
+    old = {sig: signal.getsignal(sig) for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     ours = {sig: handler for sig, handler in old.items() if callable(handler)}
     for sig in ours:
         signal.signal(sig, lambda number, _: came.append(number))
@@ -221,11 +259,3 @@ def _interrupts_deferred() -> Iterator[None]:
             signal.signal(sig, handler)
         for number in came:
             signal.raise_signal(number)
-
-
-def _group_alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True

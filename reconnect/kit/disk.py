@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -24,3 +25,14 @@ def require(folder: Path, mib: int, what: str) -> None:
             f"{what} needs {mib} MiB of disk in {folder}; {free} MiB are free",
             hint="make room, for example with ./inv clean --cache, or use a checkout on another disk",
         )
+
+
+def explained(error: OSError) -> HostError | None:
+    """What a failed write says of the machine: no room, no quota, no right to write. None for all other errors."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return None
+    where = f" {error.filename}" if error.filename else ""
+    return HostError(
+        f"can't write{where}: {error.strerror}",
+        hint="make room, for example with ./inv clean --cache, or use a checkout on another disk",
+    )

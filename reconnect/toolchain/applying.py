@@ -15,7 +15,7 @@ from pathlib import Path
 
 from reconnect.kit.command import CommandError
 from reconnect.kit.console import step
-from reconnect.kit.errors import ConfigError, PatchError
+from reconnect.kit.errors import ConfigError, HostError, PatchError
 from reconnect.toolchain.base import resolve
 from reconnect.toolchain.gitrepo import git
 from reconnect.toolchain.series import Patch, Series
@@ -59,7 +59,7 @@ def checkout(tree: Path, commit: str) -> bool:
     unfinished = tree / ".git/reconnect-checkout"
     head = resolve(tree, "HEAD")
     if not unfinished.exists() and head:
-        if git("status", "--porcelain", "--untracked-files=no", cwd=tree).output.strip():
+        if _status(tree):
             edits = git("diff", "--name-only", "HEAD", cwd=tree).output.split()
             raise ConfigError(
                 f"{tree} has edits that are in no patch: {', '.join(edits[:5])}",
@@ -86,6 +86,17 @@ def checkout(tree: Path, commit: str) -> bool:
         ) from error
     unfinished.unlink()
     return True
+
+
+def _status(tree: Path) -> str:
+    try:
+        return git("status", "--porcelain", "--untracked-files=no", cwd=tree).output.strip()
+    except CommandError as error:
+        raise HostError(
+            f"git can't read the source tree {tree}",
+            why=str(error),
+            hint=f"remove it, it is made anew: rm -r {tree}",
+        ) from error
 
 
 def _am(series: Series, base: str, tree: Path) -> list[str]:

@@ -19,7 +19,6 @@ from reconnect.kit import command, stamp
 from reconnect.kit.command import CommandError, pasteable
 from reconnect.kit.console import Step
 from reconnect.kit.errors import BuildError, ConfigError
-from reconnect.kit.subreaper import below_subreaper
 from reconnect.project.config import ANYWHERE, Component
 from reconnect.project.workspace import Workspace
 from reconnect.toolchain import applying
@@ -169,6 +168,7 @@ class Workbench:
                 log=self.log,
                 timeout=COMPILE_SECONDS,
                 on_line=self.progress(what),
+                subreaper=True,
             ).output
         except CommandError as error:
             raise self._failure(what, error) from error
@@ -188,13 +188,14 @@ class Workbench:
         """
         try:
             done = command.run(
-                below_subreaper(argv),
+                argv,
                 cwd=cwd or self.place.objects,
                 env={**self.environment, **dict(word.split("=", 1) for word in environment)},
                 log=self.log,
                 timeout=seconds,
                 check=False,
                 on_line=self.progress("test"),
+                subreaper=True,
             )
         except CommandError as error:
             return Attempt(error.output, error.ending, error.out_of_time)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -167,6 +168,19 @@ def test_too_little_disk_for_the_objects_of_a_source_that_is_there(tiny: Tiny) -
     tiny.stacks(disk_mib=900_000_000)
     done = tiny.checkout.run(*BUILD).expect(6, "building tiny needs 450000000 MiB of disk")
     assert "==>" not in done.output
+
+
+def test_a_damaged_index_is_said_with_what_to_do(tiny: Tiny) -> None:
+    """Steps: build; damage the index of the source tree; change the series; build; do what is said; build.
+
+    Verify: 6 and no traceback; then 0.
+    """
+    tiny.checkout.run(*BUILD).expect(0)
+    tree = tiny.checkout.source("tiny")
+    (tree / ".git/index").write_bytes(b"no index")
+    tiny.checkout.run("patch", "--component", "tiny").expect(6, "index", f"rm -r {tree}")
+    shutil.rmtree(tree)
+    tiny.checkout.run(*BUILD).expect(0)
 
 
 def test_edits_by_hand_stop_a_build_and_are_kept(tiny: Tiny) -> None:

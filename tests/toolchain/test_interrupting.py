@@ -32,7 +32,7 @@ def interrupted(task: Task, sig: int = signal.SIGINT) -> None:
     assert_ended(p.pid for p in children)
 
 
-@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_during_a_fetch(tiny: Tiny, silent_server: socket.socket, sig: int) -> None:
     tiny.stacks(origins=[f"git://127.0.0.1:{silent_server.getsockname()[1]}/tiny"])
     with tiny.checkout.start("fetch", "--component", "tiny") as task:
@@ -59,7 +59,7 @@ def test_a_fetch_that_was_killed_leaves_only_a_partial_which_the_next_replaces(
     assert [p.name for p in tiny.checkout.cache.glob("git/*")] == [f"{tiny.base}.git"]
 
 
-@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_during_a_compile(tiny: Tiny, gate: Gate, sig: int) -> None:
     """Steps: interrupt a compile; build again. Verify: what had been compiled is kept, no lock is in the way."""
     with tiny.checkout.start(*BUILD, GATE=str(gate.path), RECONNECT_JOBS="1") as task:
@@ -73,6 +73,19 @@ def test_during_a_compile(tiny: Tiny, gate: Gate, sig: int) -> None:
     assert "CONFIGURED" not in log
     assert len(re.findall("^COMPILE ", log, re.MULTILINE)) == 1
     assert says(tiny.prints("patched")) == "part 2"
+
+
+def test_a_compile_ends_when_its_task_is_killed(tiny: Tiny, gate: Gate) -> None:
+    """Steps: SIGKILL just the task while its compiler runs. Verify: all that it had started ends by itself."""
+    with tiny.checkout.start(*BUILD, GATE=str(gate.path)) as task:
+        gate.wait_until_reached(task)
+        children = [p.pid for p in task.children()]
+        assert len(children) >= 2
+        task.process.kill()
+        task.process.wait()
+        assert_ended(children, DEADLINE)
+    done = tiny.checkout.run(*BUILD).expect(0)
+    assert "waiting" not in done.output
 
 
 STUBBORN = """#!/bin/sh

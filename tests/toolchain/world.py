@@ -219,10 +219,13 @@ class Checkout:
         try:
             yield task
         finally:
-            for left in task.children():
-                left.kill()
+            children = task.children()
             process.kill()
             process.wait(DEADLINE)
+            # They end by themselves then; to kill them first would leave what they have started meanwhile.
+            _, alive = psutil.wait_procs(children, timeout=10)
+            for left in alive:
+                left.kill()
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         return {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -13,13 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from reconnect.kit.command import describe_exit, end_group, pasteable
+from reconnect.kit.command import describe_exit, pasteable
 from reconnect.kit.deadline import Deadline
-from reconnect.kit.errors import HostError
+from reconnect.kit.parent import ends_with_us
+from reconnect.kit.processgroup import end_group
 from reconnect.lab.process.waiter import Waiter
-
-_UNLESS_ORPHAN = '[ "$PPID" = "$0" ] || exit 1; exec "$@"'
-"""Run by a shell after setpriv has asked for the signal: a harness that died just before can't send it any more."""
 
 
 class Child:
@@ -52,7 +49,7 @@ class Child:
         self._waiter = waiter
         self.started = time.monotonic()
         self._process = subprocess.Popen(
-            [_setpriv(), "--pdeathsig", orphan, "--", "/bin/sh", "-c", _UNLESS_ORPHAN, str(os.getpid()), *self.argv],
+            ends_with_us(self.argv, orphan),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -116,10 +113,3 @@ class Child:
             os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         self.ended = self.ended or time.monotonic()
         self._waiter.notify()
-
-
-def _setpriv() -> str:
-    program = shutil.which("setpriv", path=f"{os.environ.get('PATH', '')}:/usr/bin:/bin")
-    if not program:
-        raise HostError("setpriv is not on this machine", hint="apt-get install util-linux")
-    return program

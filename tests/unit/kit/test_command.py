@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import pytest
 
 from reconnect.kit import command
 from reconnect.kit.command import CommandError
+from reconnect.kit.errors import HostError
+from reconnect.kit.processgroup import end_group
 from tests.processes import assert_ended
 
 
@@ -96,6 +100,67 @@ def test_out_of_time_ends_the_command_and_its_children(tmp_path: Path) -> None:
     assert_ended([int((tmp_path / "child").read_text())])
 
 
+def test_a_deadline_bounds_the_wait_for_a_process_that_has_left_the_group() -> None:
+    """Steps: a command ends at once and leaves a process in a session of its own, which holds the pipe for long.
+
+    Verify: the call ends at its deadline, with what was printed until then.
+    """
+    started = time.monotonic()
+    with pytest.raises(CommandError, match="no end after 1 s") as caught:
+        command.run(["sh", "-c", "setsid sleep 60 & echo $!; printf end"], timeout=1)
+    assert time.monotonic() - started < 15
+    pid, _, rest = caught.value.output.partition("\n")
+    assert rest == "end"
+    os.kill(int(pid), signal.SIGKILL)
+
+
+def test_a_deadline_bounds_a_command_that_reads_nothing_and_prints_nothing() -> None:
+    """Its output is closed and its input's pipe is full."""
+    started = time.monotonic()
+    with pytest.raises(CommandError, match="no end after 1 s"):
+        command.run(["sh", "-c", "exec >&- 2>&- sleep 600"], timeout=1, stdin=b"x" * 1_000_000)
+    assert time.monotonic() - started < 15
+
+
+def test_a_command_that_prints_while_it_reads() -> None:
+    """More than a pipe holds, both ways."""
+    text = "".join(f"line {number}\n" for number in range(50_000))
+    assert command.run(["cat"], stdin=text.encode(), timeout=60).output == text
+
+
+def test_a_command_ends_when_we_are_killed(tmp_path: Path) -> None:
+    """Steps: SIGKILL a process that runs a command. Verify: the command has ended."""
+    code = "from reconnect.kit import command; command.run(['sh', '-c', 'echo $$ >pid; exec sleep 86395'], cwd=CWD)"
+    fifo = tmp_path / "pid"
+    os.mkfifo(fifo)
+    code = code.replace("CWD", f"__import__('pathlib').Path({str(tmp_path)!r})")
+    with subprocess.Popen([sys.executable, "-c", code]) as parent:
+        pid = int(fifo.read_text())
+        parent.kill()
+    try:
+        assert_ended([pid])
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_below_a_subreaper_daemons_end_with_the_command() -> None:
+    done = command.run(["sh", "-c", "setsid sleep 86395 & echo $!"], subreaper=True, timeout=30)
+    assert_ended([int(done.output)])
+    with pytest.raises(CommandError, match="exit code 3") as caught:
+        command.run(["sh", "-c", "exit 3"], subreaper=True)
+    assert caught.value.argv == ("sh", "-c", "exit 3")
+
+
+def test_its_error_is_one_of_ours() -> None:
+    """What no caller explains is reported without a traceback, as something that this machine lacks."""
+    with pytest.raises(HostError) as caught:
+        command.run(["sh", "-c", "echo index file corrupt; exit 128"])
+    assert caught.value.exit_code == 6
+    for text in ("sh -c 'echo index file corrupt; exit 128'", "ended with exit code 128", "| index file corrupt"):
+        assert text in str(caught.value)
+
+
 def test_what_a_callback_raises_ends_the_command_and_its_children(tmp_path: Path) -> None:
     def stop(line: str) -> None:
         raise KeyboardInterrupt
@@ -105,7 +170,7 @@ def test_what_a_callback_raises_ends_the_command_and_its_children(tmp_path: Path
     assert_ended(map(int, (tmp_path / "pids").read_text().split()))
 
 
-@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_while_a_child_is_started_ends_that_child(monkeypatch: pytest.MonkeyPatch, sig: int) -> None:
     """Steps: send us the signal when the child runs already, and Popen has not returned yet. Verify: no child left."""
     started: list[int] = []
@@ -141,8 +206,25 @@ def test_end_group_kills_what_ignores_sigterm() -> None:
     with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout
         process.stdout.readline()
-        command.end_group(process, grace=0.2)
+        end_group(process, grace=0.2)
         assert process.returncode == -signal.SIGKILL
+
+
+def test_the_grace_is_the_whole_groups(tmp_path: Path) -> None:
+    """Steps: a leader ends at once; its child, told to end as well, takes a moment to clean up.
+
+    Verify: it could do so.
+    """
+    cleaned = tmp_path / "cleaned"
+    script = (
+        f"sh -c 'trap \"sleep 0.5; echo done >{cleaned}; exit\" TERM; echo ready; while :; do sleep 0.1; done' & "
+        "exec sleep 600"
+    )
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout
+        process.stdout.readline()
+        end_group(process, grace=20)
+    assert cleaned.read_text() == "done\n"
 
 
 def test_pasteable_quotes() -> None:

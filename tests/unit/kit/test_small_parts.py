@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from invoke.context import Context
+from invoke.exceptions import Exit
 
+import tasks
 from reconnect.kit import console, disk
 from reconnect.kit.deadline import Deadline
 from reconnect.kit.errors import HostError
@@ -48,6 +53,29 @@ def test_disk_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
     with pytest.raises(HostError, match=r"x needs 900000000 MiB of disk in .*; \d+ MiB are free"):
         disk.require(tmp_path / "not/yet", 900_000_000, "x")
     assert not (tmp_path / "not").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_full_disk_ends_with_6_and_a_way_out(number: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """Verify: whatever was written when it became full, no traceback."""
+
+    def body(_: object) -> None:
+        raise OSError(number, os.strerror(number), "/x/log")
+
+    with pytest.raises(Exit) as caught:
+        tasks.ours(body)(Context())
+    assert caught.value.code == 6
+    said = capfd.readouterr().err
+    assert f"error: can't write /x/log: {os.strerror(number)}" in said
+    assert "make room" in said
+
+
+def test_other_errors_of_the_system_stay_what_they_are() -> None:
+    def body(_: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "a bug", "/x")
+
+    with pytest.raises(FileNotFoundError):
+        tasks.ours(body)(Context())
 
 
 PLACE = BuildPaths(Path("/s"), Path("/o"), Path("/p"), Path("/d"), Path("/bin"), Path("/v"), 3)
