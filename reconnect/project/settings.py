@@ -64,7 +64,13 @@ def _cache(environ: Mapping[str, str]) -> Path:
         )
     base = Path(environ.get("XDG_CACHE_HOME", ""))
     if not base.is_absolute():  # its specification: such a path is to be ignored
-        base = Path(environ.get("HOME") or "/tmp") / ".cache"
+        base = Path(environ.get("HOME", "")) / ".cache"
+    if not given and not base.is_absolute():
+        # Never below /tmp: there anybody may have made the folder, and what is in it would be compiled and run.
+        raise ConfigError(
+            "there is no place for the cache: HOME is not set",
+            hint="HOME=DIR, or RECONNECT_CACHE=DIR with a folder that only you can write to",
+        )
     return Path(given) if given else base / "reconnect"
 
 

@@ -18,7 +18,7 @@ from reconnect.kit.console import step
 from reconnect.kit.errors import ConfigError, HostError, PatchError
 from reconnect.toolchain.base import resolve
 from reconnect.toolchain.gitrepo import git
-from reconnect.toolchain.series import Patch, Series
+from reconnect.toolchain.series import CRLF_HINT, Patch, Series
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,11 @@ def _status(tree: Path) -> str:
 def _am(series: Series, base: str, tree: Path) -> list[str]:
     if not series.patches:
         return []
+    if converted := [p.name for p in series.patches if p.has_crlf]:
+        raise PatchError(
+            f"{len(converted)} patches of {series.folder.name} have lines that end with CRLF: {converted[0]}",
+            hint=CRLF_HINT,
+        )
     for left in tree.parent.glob(".am-*"):  # of a run that was killed
         shutil.rmtree(left, ignore_errors=True)
     git("worktree", "prune", cwd=tree)

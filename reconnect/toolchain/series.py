@@ -24,6 +24,8 @@ from reconnect.kit.errors import PatchError
 FEATURE = "# feature"
 """The line that ends the baseline part of a series file."""
 
+CRLF_HINT = "git converted it (core.autocrlf); git config core.autocrlf false, remove it, git checkout it again"
+
 BASELINE = "baseline"
 PATCHED = "patched"
 
@@ -41,6 +43,11 @@ class Patch:
     def name(self) -> str:
         """Its file name, as the series lists it."""
         return self.path.name
+
+    @property
+    def has_crlf(self) -> bool:
+        """Whether its own lines end with CRLF: a checkout has converted it. (A line that it patches may well.)"""
+        return self.path.read_bytes().partition(b"\n")[0].endswith(b"\r")
 
     @property
     def mail(self) -> EmailMessage:
@@ -147,6 +154,8 @@ def lint(folder: Path) -> list[str]:
 
 def _lint_patch(patch: Patch) -> list[str]:
     problems = []
+    if patch.has_crlf:
+        problems.append(f"has lines that end with CRLF: {CRLF_HINT}")
     mail = patch.mail
     if not str(mail["Subject"] or "").replace("[PATCH]", "").strip():
         problems.append("has no Subject")

@@ -252,6 +252,20 @@ def test_origins_that_are_there_or_not_are_told_by_status(tiny: Tiny, tmp_path: 
     assert "not asked" in tiny.checkout.run("status", "--offline").expect(0).output
 
 
+def test_a_mirror_whose_head_names_no_branch_is_there(served: Served, tmp_path: Path, into: Path) -> None:
+    """Steps: a bare mirror with a HEAD that leads nowhere, as of a server with another default branch.
+
+    Verify: it is reachable and serves the pin; an empty one is not.
+    """
+    served.repo.git("clone", "--quiet", "--mirror", served.repo.path, tmp_path / "mirror")
+    (tmp_path / "mirror/HEAD").write_text("ref: refs/heads/no-such-branch\n")
+    url = (tmp_path / "mirror").as_uri()
+    assert origin.reachable(url) == ""
+    assert fetch(served.pin, [url], into) == url
+    served.repo.git("init", "--quiet", "--bare", tmp_path / "empty")
+    assert origin.reachable((tmp_path / "empty").as_uri()) == "it has no branch and no tag"
+
+
 def test_checkouts_share_the_cache(checkout: Checkout) -> None:
     """The cache is marked as one, so that backup programs leave it out and ``clean`` knows it for ours."""
     checkout.workspace.cache_dir("git")

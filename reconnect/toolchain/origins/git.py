@@ -52,10 +52,14 @@ def reachable(url: str) -> str:
     :returns: nothing where it answered, else the reason in one line.
     """
     try:
-        git("ls-remote", "--exit-code", "--quiet", url, "HEAD", cwd=Path("/"), env=DOWNLOAD, timeout=CONNECT_SECONDS)
+        # A mirror's HEAD may name a branch that it doesn't have; then any ref will do.
+        for words in (["HEAD"], []):
+            argv = ("ls-remote", "--quiet", url, *words)
+            if git(*argv, cwd=Path("/"), env=DOWNLOAD, timeout=CONNECT_SECONDS).output.strip():
+                return ""
     except CommandError as error:
         return _reason(error)
-    return ""
+    return "it has no branch and no tag"
 
 
 def fetch(pin: Pin, urls: Sequence[str], into: Path, progress: Callable[[str], None]) -> str:

@@ -23,11 +23,18 @@ def test_defaults() -> None:
         ({"HOME": "/h", "XDG_CACHE_HOME": "/xdg"}, "/xdg/reconnect"),
         ({"HOME": "/h", "XDG_CACHE_HOME": "relative"}, "/h/.cache/reconnect"),  # as its specification demands
         ({"HOME": "/h", "XDG_CACHE_HOME": "/xdg", "RECONNECT_CACHE": "/mine"}, "/mine"),
-        ({}, "/tmp/.cache/reconnect"),
     ],
 )
 def test_the_caches_folder(environ: dict[str, str], cache: str) -> None:
     assert settings.load(environ).cache == Path(cache)
+
+
+@pytest.mark.parametrize("environ", [{}, {"HOME": ""}, {"HOME": "relative"}, {"XDG_CACHE_HOME": "relative"}])
+def test_without_a_home_no_folder_is_taken_that_anybody_may_have_made(environ: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="HOME is not set") as caught:
+        settings.load(environ)
+    assert "RECONNECT_CACHE=DIR" in caught.value.hint
+    assert settings.load({**environ, "RECONNECT_CACHE": "/mine"}).cache == Path("/mine")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +57,7 @@ def test_the_caches_folder(environ: dict[str, str], cache: str) -> None:
 )
 def test_bad_values_are_refused(name: str, value: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        settings.load({name: value})
+        settings.load({"HOME": "/home/x", name: value})
     assert name in str(caught.value)
     assert message in str(caught.value)
 
@@ -59,17 +66,18 @@ def test_bad_values_are_refused(name: str, value: str, message: str) -> None:
     ("value", "offline"), [("1", True), ("yes", True), ("TRUE", True), ("0", False), ("No", False)]
 )
 def test_offline(value: str, offline: bool) -> None:
-    assert settings.load({"RECONNECT_OFFLINE": value}).offline is offline
+    assert settings.load({"HOME": "/home/x", "RECONNECT_OFFLINE": value}).offline is offline
 
 
 def test_all_mirrors_come_before_all_origins() -> None:
     mirrors = settings.load(
         {
+            "HOME": "/home/x",
             "RECONNECT_PREMIRRORS": "\n"
             r"https://(?:gitlab|github)\.com/(.*) file:///srv/\1"
             "\n  https://git.* http://mirror/all.git  \n"
             r"hub file:///never"
-            "\n\n"
+            "\n\n",
         }
     ).premirrors
     urls = ["https://gitlab.com/q/qemu.git", "https://github.com/q/qemu.git", "https://other.org/qemu.git"]
@@ -80,7 +88,7 @@ def test_all_mirrors_come_before_all_origins() -> None:
 @given(st.text(), st.text(alphabet="\\gq<>(1)[ax"))
 def test_a_premirror_that_was_taken_never_fails_later(pattern: str, replacement: str) -> None:
     try:
-        mirrors = settings.load({"RECONNECT_PREMIRRORS": f"{pattern} {replacement}"}).premirrors
+        mirrors = settings.load({"HOME": "/home/x", "RECONNECT_PREMIRRORS": f"{pattern} {replacement}"}).premirrors
     except ConfigError:
         return
     candidates(["https://gitlab.com/qemu-project/qemu.git", "a1ax"], mirrors)

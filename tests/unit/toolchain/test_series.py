@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -184,3 +186,24 @@ def test_no_text_causes_another_error(listing: bytes, diff: bytes) -> None:
         with contextlib.suppress(PatchError):
             series.read(folder)
         series.lint(folder)
+
+
+def test_a_checkout_that_converted_the_line_ends_is_said_to_have_done_so(tmp_path: Path) -> None:
+    """Verify: the lint names CRLF and core.autocrlf; a line with CR that a patch adds is no reason."""
+    folder = make(tmp_path / "x", "0001.patch\n0002.patch\n")
+    (folder / "0001.patch").write_bytes(MAIL.replace("\n", "\r\n").encode())
+    (folder / "0002.patch").write_bytes(MAIL.replace("+three\n", "+three\r\n").encode())
+    (problem,) = [p for p in series.lint(folder) if "CRLF" in p]
+    assert problem.startswith("x/0001.patch: has lines that end with CRLF")
+    assert "core.autocrlf" in problem
+
+
+def test_a_clone_keeps_every_byte_whatever_the_users_git_converts(tmp_path: Path) -> None:
+    git = ["git", "-c", "core.autocrlf=true", "-c", "init.defaultBranch=main"]
+    subprocess.run([*git, "init", "--quiet", tmp_path], check=True)
+    shutil.copy2(ROOT / ".gitattributes", tmp_path)
+    (tmp_path / "0001.patch").write_bytes(MAIL.encode())
+    subprocess.run([*git, "-C", tmp_path, "add", "--all"], check=True)
+    (tmp_path / "0001.patch").unlink()
+    subprocess.run([*git, "-C", tmp_path, "checkout", "--quiet", "0001.patch"], check=True)
+    assert (tmp_path / "0001.patch").read_bytes() == MAIL.encode()
