@@ -12,7 +12,7 @@ from rich.table import Table
 from reconnect.kit import console
 from reconnect.report.results import FILE, CellResult, RunResult
 
-STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "skip": "yellow", "blocked": "yellow"}
+STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "skip": "yellow"}
 
 
 def show(result: RunResult, folder: Path) -> None:

@@ -138,10 +138,6 @@ class Stub(Backend):
         now.lines.join()
         return at
 
-    def expect_death(self) -> None:
-        """The script kills the process: that is not an end of its own."""
-        self._now.told_to_end = True
-
     @property
     def events(self) -> Events:
         """What the present incarnation saw."""

@@ -11,14 +11,12 @@ from pathlib import Path
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.matrix.matrix_case import MONITOR_SECONDS, STEADY, MatrixCase
+from reconnect.lab.matrix.testbed import DIMM_MIB
 from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.qemu.qmp import CommandRefused
 from reconnect.lab.stub.script import Script
 
 MEMORY, SLOT = "extra", "dimm"
-MIB = 128
-"""What Linux on x86 can take and give at a time (memory_block_size_bytes)."""
-
 GUEST_SECONDS = 60.0
 UNMAPPED_SECONDS = 10.0
 
@@ -33,7 +31,7 @@ class Dimm(MatrixCase):
         small = self._guest_memory()
         self._add_memory()
         self._monitor("device_add", {"driver": "pc-dimm", "id": SLOT, "memdev": MEMORY})
-        testbed.order("memory-above", small + MIB * 1024 * 3 // 4, deadline=Deadline(GUEST_SECONDS))
+        testbed.order("memory-above", small + DIMM_MIB * 1024 * 3 // 4, deadline=Deadline(GUEST_SECONDS))
         if not self._mapped():
             raise CellError("QEMU has not mapped the memory that was plugged")
         before = testbed.reset_probe_record()
@@ -57,7 +55,7 @@ class Dimm(MatrixCase):
         self._check_health()
 
     def _add_memory(self) -> None:
-        size = MIB * 2**20
+        size = DIMM_MIB * 2**20
         facts = {"mem-path": str(self.testbed.vm.arguments.memory_dir), "share": True, "size": size}
         kind = {"qom-type": "memory-backend-file", "id": MEMORY}
         try:

@@ -19,6 +19,7 @@ from reconnect.lab.process.failure import CellEnded
 from reconnect.lab.process.rundir import runtime_dir
 from reconnect.lab.process.waiter import Waiter
 from reconnect.lab.qemu.arguments import VHOST, QemuArguments, pinned
+from reconnect.lab.qemu.memory_backend import memory_folder
 from reconnect.lab.qemu.usage import ResourceUsage, usage_of
 from reconnect.lab.qemu.vm import Vm
 from reconnect.lab.schemes import Scheme
@@ -49,6 +50,7 @@ class MatrixArguments(QemuArguments):
 class Shape:
     """What a QEMU is like that serves the cases of a phase; see :class:`MatrixArguments`.
 
+    :param plugged_mib: memory in MiB that will be plugged, beyond what the guest starts with.
     :param append: words for the kernel's command line.
     """
 
@@ -56,8 +58,12 @@ class Shape:
     card: bool = True
     queues: int = 1
     slots: int = 0
+    plugged_mib: int = 0
     append: str = ""
 
+
+DIMM_MIB = 128
+"""What Linux on x86 can take and give at a time (memory_block_size_bytes)."""
 
 ORDINARY = Shape()
 SHAPES = {
@@ -66,7 +72,7 @@ SHAPES = {
     # The driver enables a pair for each processor, and sends on that of the processor which the sender runs on.
     "queues": Shape(queues=2, append=pinned(2)),
     # What the kernel makes of its own use of hot-plugged memory it never gives back: keep it to what can be moved.
-    "memory": Shape(slots=1, append="memhp_default_state=online_movable"),
+    "memory": Shape(slots=1, plugged_mib=DIMM_MIB, append="memhp_default_state=online_movable"),
 }
 """By phase, where it is not the ordinary one."""
 
@@ -155,4 +161,6 @@ class Testbed:
             queue_pairs=shape.queues,
             words=words,
         )
-        return replace(usual, card=shape.card, paused=shape.paused, slots=shape.slots)
+        # What will be plugged comes from the same folder, and needs its room as well.
+        folder = memory_folder(usual.memory_mib + shape.plugged_mib)
+        return replace(usual, card=shape.card, paused=shape.paused, slots=shape.slots, memory_dir=folder)

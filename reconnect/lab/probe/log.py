@@ -16,8 +16,6 @@ from typing import IO
 from reconnect.lab.process.lines import Line, LineReader
 from reconnect.lab.process.waiter import Waiter
 
-PROTOCOL = 1
-
 
 @dataclass
 class ProbeRecord:

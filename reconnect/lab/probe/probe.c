@@ -3,7 +3,7 @@
  * The probe that runs in the guest. It sends one ICMP echo request per interval to the peer, matches the replies,
  * watches the link through rtnetlink, and writes one line per event to a serial port:
  *
- *   p PROTOCOL INTERVAL_US   once, first
+ *   p INTERVAL_US            once, first
  *   s SEQUENCE T             a request was given to the kernel (or refused by it: it counts as lost either way)
  *   a SEQUENCE T_SENT T      its first answer came
  *   l up|down T              the interface's carrier changed, or is this at the start
@@ -37,7 +37,6 @@
 #include <unistd.h>
 
 #define ICMP_FILTER 1 /* linux/icmp.h, which clashes with net/if.h */
-#define PROTOCOL 1
 #define MAGIC 0x72636e74u
 #define WINDOW 4096 /* a reply that comes later than this many requests is dropped */
 
@@ -218,7 +217,7 @@ int main(int argc, char **argv)
 	if (strcmp(argv[5], "arp"))
 		set_neighbour(fds[1].fd, argv[2], peer, argv[5]);
 
-	say("\np %d %ld\n", PROTOCOL, interval_us);
+	say("\np %ld\n", interval_us);
 	strncpy(flags.ifr_name, argv[2], IFNAMSIZ - 1);
 	if (ioctl(fds[1].fd, SIOCGIFFLAGS, &flags) < 0)
 		die(argv[2]);

@@ -34,7 +34,6 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--retry", type=float, default=0.05, help="seconds between a client's attempts (default: 0.05)")
     words.add_argument("--script", type=Path, help="file with the script; read again at SIGHUP")
     words.add_argument("--rule", action="append", default=[], help="a rule of the script, see below")
-    words.add_argument("--hang-up", action="store_true", help=argparse.SUPPRESS)
     words.add_argument("--die", action="store_true", help="a rule that closes kills the whole process instead")
     return words
 

@@ -137,9 +137,9 @@ class Script:
         return next((rule for rule in self.rules if rule.applies(connection, message, occurrence)), None)
 
     def argv(self) -> list[str]:
-        """The script as words of the stub's command line."""
+        """The script as words of the stub's command line. There is nothing to hang up yet when it starts."""
         words = [word for rule in self.rules for word in ("--rule", str(rule))]
-        return [*words, *(["--hang-up"] if self.hang_up else []), *(["--die"] if self.die else [])]
+        return [*words, *(["--die"] if self.die else [])]
 
     def json(self) -> str:
         """The script as the text of a script's file."""

@@ -303,7 +303,7 @@ class Session:
         self._stop(ring)
         if self._state.memory is None:
             raise MessageRefused("there is no memory table")
-        ring.kick = fd
+        # The ring owns the descriptor only when it runs: one that is refused is closed with its message.
         facts = ring.start(self._state.memory, self._offer.repair)
         ring.kick = fd
         self._log_event("ring", ring=ring.index, **facts)
@@ -341,8 +341,11 @@ class Session:
 
     def _ring_and_fd(self, message: Message) -> tuple[Ring, int | None]:
         word = U64.unpack(message.payload)[0]
-        fd = None if word & VRING_NO_FD or not message.fds else message.fds[0]
-        return self._state.rings[word & VRING_INDEX], fd
+        ring = self._state.rings[word & VRING_INDEX]
+        kept = () if word & VRING_NO_FD else message.fds[:1]
+        # More than one, or one beside the flag that there is none, is a violation: nobody would close it.
+        wire.close_all(message.fds[len(kept) :])
+        return ring, kept[0] if kept else None
 
     def _changed(self, ring: Ring) -> None:
         """A ring was started, stopped, enabled or disabled."""

@@ -90,7 +90,8 @@ def read(connection: socket.socket, take_fds: bool = True) -> Message:
             if take_fds and flags & socket.MSG_CTRUNC:
                 raise ProtocolError(f"more than {room} descriptors with message {name_of(request)}")
             return Message(request, message_flags, _exactly(connection, size), tuple(fds))
-        except ProtocolError:
+        except BaseException:
+            # Whatever cuts a message short: nobody gets it, so nobody would close what came with it.
             close_all(fds)
             raise
     except TimeoutError as error:

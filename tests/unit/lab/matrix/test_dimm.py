@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from reconnect.lab.matrix import testbed as testbed_module
 from reconnect.lab.matrix.dimm import Dimm
+from reconnect.lab.matrix.testbed import ORDINARY, SHAPES, Testbed
 from reconnect.lab.process.failure import CellError, CellFailed
+from reconnect.lab.schemes import SCHEMES
 from reconnect.lab.stub.script import Script
-from tests.unit.lab.fakes import FakeTestbed
+from tests.unit.lab.fakes import OPTIONS, FakeTestbed
 from tests.unit.lab.matrix.conftest import run
 
 NAME = "dimm:3@memory"
@@ -76,3 +81,21 @@ def test_memory_that_stays_mapped(plugged: FakeTestbed, monkeypatch: pytest.Monk
     _mapped(monkeypatch, [True])
     with pytest.raises(CellFailed, match="for QEMU to let go of the memory that was unplugged"):
         run(plugged, NAME)
+
+
+def test_the_memory_that_will_be_plugged_has_its_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verify: the folder is asked for the guest's memory and for what the phase plugs beyond it."""
+    asked: list[int] = []
+
+    def folder(mib: int) -> Path:
+        asked.append(mib)
+        return tmp_path
+
+    monkeypatch.setattr(testbed_module, "memory_folder", folder)
+    for phase in ("memory", "reconnect"):
+        shape = SHAPES.get(phase, ORDINARY)
+        nothing = cast("Any", None)
+        testbed = Testbed(SCHEMES["default"], nothing, nothing, tmp_path, OPTIONS, shape)
+        testbed.runtime = Path("/r")
+        assert testbed._arguments().memory_dir == tmp_path
+    assert asked == [256 + 128, 256]
