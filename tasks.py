@@ -245,13 +245,18 @@ def test_series(_: Context, component: str) -> None:
     seriesjob.run(workspace, config, chosen)
 
 
-@task(help={"only": "a path or a pytest expression: run just these tests, without the linters"})
+@task(
+    help={
+        "only": "a path or a pytest expression: run just these tests, without the linters",
+        "quick": "leave out the tests that need a guest or a compiler",
+    }
+)
 @ours
-def test(_: Context, only: str = "") -> None:
+def test(_: Context, only: str = "", quick: bool = False) -> None:
     """The project's own checks: ruff, mypy, the series' lint, and all tests, with real builds and real guests."""
     from reconnect.jobs import selftest
 
-    selftest.run(ROOT, only)
+    selftest.run(ROOT, only, quick=quick)
 
 
 @task(

@@ -12,17 +12,23 @@ from reconnect.kit.command import pasteable
 from reconnect.kit.console import say
 from reconnect.kit.errors import ReconnectError
 
+QUICK = ("--quick", "--numprocesses=2", "--dist=loadfile")
+"""pytest's words for a quick run. The tests of a file share what its fixtures made: they stay in one process."""
 
-def run(root: Path, only: str) -> None:
-    """Run the linters and all tests, or just the tests that ``only`` names.
+
+def run(root: Path, only: str = "", *, quick: bool = False) -> None:
+    """Run the linters and all tests.
 
     The checks write to our own terminal: pytest's progress is of use only while it happens.
 
+    :param only: a path or an expression of pytest's: just these tests, without the linters.
+    :param quick: leave out the tests that need a guest or a compiler. What is left is run by two processes: nothing
+        that is measured in it needs a processor for itself.
     :raises ReconnectError: lists the checks that failed.
     """
     bin_folder = Path(sys.executable).parent
     python = [sys.executable, "-m"]
-    pytest = [*python, "pytest", "--durations=10"]
+    pytest = [*python, "pytest", "--durations=10", *(QUICK if quick else ())]
     checks = {
         "ruff check": [str(bin_folder / "ruff"), "check", "."],
         "ruff format": [str(bin_folder / "ruff"), "format", "--check", "."],

@@ -52,6 +52,7 @@ def _inv(workspace: Workspace, environment: dict[str, str], *words: str) -> subp
     )
 
 
+@pytest.mark.guest
 @pytest.mark.timeout(FIRST_BUILD_SECONDS)
 @pytest.mark.parametrize("stack", ["debian-12", "qemu-2.7"])
 def test_every_scheme_shows_what_it_has_to(

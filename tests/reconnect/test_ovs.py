@@ -158,6 +158,7 @@ def test_packages_without_the_program(workspace: Workspace, configuration: Confi
         switchpackages.unpack(workspace, switch)
 
 
+@pytest.mark.compiler
 def test_a_library_that_the_host_lacks(workspace: Workspace, configuration: Config, tmp_path: Path) -> None:
     """Steps: a program that needs a library which is nowhere. Verify: exit code 6, and what to install."""
     source = tmp_path / "lib.c"

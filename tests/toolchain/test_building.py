@@ -13,6 +13,8 @@ import pytest
 from tests.toolchain.conftest import Tiny
 from tests.toolchain.world import AUTOTOOLS, Ended, list_patches, part
 
+pytestmark = pytest.mark.compiler
+
 BUILD = ("build", "--component", "tiny")
 
 

@@ -59,6 +59,7 @@ def test_a_fetch_that_was_killed_leaves_only_a_partial_which_the_next_replaces(
     assert [p.name for p in tiny.checkout.cache.glob("git/*")] == [f"{tiny.base}.git"]
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_during_a_compile(tiny: Tiny, gate: Gate, sig: int) -> None:
     """Steps: interrupt a compile; build again. Verify: what had been compiled is kept, no lock is in the way."""
@@ -96,6 +97,7 @@ while :; do sleep 0.1; done
 """A configure script that notes each SIGTERM and goes on."""
 
 
+@pytest.mark.compiler
 def test_a_child_that_ignores_sigterm_is_killed_though_ctrl_c_comes_twice(tiny: Tiny, gate: Gate) -> None:
     """An impatient user presses again while the child still has its seconds to end by itself.
 
@@ -114,6 +116,7 @@ def test_a_child_that_ignores_sigterm_is_killed_though_ctrl_c_comes_twice(tiny: 
         assert_ended(children)
 
 
+@pytest.mark.compiler
 def test_two_builds_at_once(tiny: Tiny, gate: Gate) -> None:
     """Steps: hold one build in its compile; start a second; let the first go on.
 
@@ -130,6 +133,7 @@ def test_two_builds_at_once(tiny: Tiny, gate: Gate) -> None:
     assert done.output.count("up to date") == 2
 
 
+@pytest.mark.compiler
 def test_ctrl_c_while_waiting_for_another_build(tiny: Tiny, gate: Gate) -> None:
     with tiny.checkout.start(*BUILD, GATE=str(gate.path)) as first:
         gate.wait_until_reached(first)
@@ -156,6 +160,7 @@ def test_two_fetches_at_once(tiny: Tiny, silent_server: socket.socket) -> None:
             second.wait().expect(0, f"from {tiny.repo.url}")
 
 
+@pytest.mark.compiler
 def test_a_build_that_was_killed_goes_on(tiny: Tiny, gate: Gate) -> None:
     """Steps: SIGKILL a build and its children while it compiles; build again. Verify: 0, and nothing waited for."""
     with tiny.checkout.start(*BUILD, GATE=str(gate.path)) as task:
@@ -165,6 +170,7 @@ def test_a_build_that_was_killed_goes_on(tiny: Tiny, gate: Gate) -> None:
     assert says(tiny.prints("baseline")) == "part 1"
 
 
+@pytest.mark.compiler
 def test_clean_waits_for_a_build_and_a_build_for_clean(tiny: Tiny, gate: Gate) -> None:
     """Steps: hold a build; start a clean; let the build go on; build again. Verify: all end with 0, in that order."""
     with tiny.checkout.start(*BUILD, GATE=str(gate.path)) as build:

@@ -32,6 +32,7 @@ def test_only_what_is_missing_is_listed(tiny: Tiny) -> None:
     assert "tiny: " not in done.output
 
 
+@pytest.mark.compiler
 def test_a_build_from_the_cache_alone(tiny: Tiny) -> None:
     """Steps: fetch; take the origins away; build offline. Verify: 0, the program, and the cache as it was."""
     both = ("--component", "tiny,other")

@@ -116,6 +116,7 @@ def _list(folder: Path) -> None:
     (folder / "series").write_text("\n".join([names[0], "# feature", *names[1:], ""]), encoding="utf-8")
 
 
+@pytest.mark.compiler
 def test_a_component_is_added_as_the_page_says(tiny: Tiny) -> None:
     """Steps: its tables, then the page's commands: an empty series, and a build. Verify: the program as it came."""
     name = "qemu-8.2"

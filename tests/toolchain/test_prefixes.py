@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.toolchain.conftest import Tiny
 from tests.toolchain.world import part
+
+pytestmark = pytest.mark.compiler
 
 PROVE = ("test-series", "--component", "other")
 

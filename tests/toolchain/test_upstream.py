@@ -14,6 +14,8 @@ from tests.processes import assert_ended
 from tests.toolchain.conftest import Tiny
 from tests.toolchain.world import AUTOTOOLS, Checkout, Gate, Repo, component, list_patches, part
 
+pytestmark = pytest.mark.compiler
+
 TEST = ("test-upstream", "--component", "tiny")
 
 RULES = """

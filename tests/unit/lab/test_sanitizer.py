@@ -81,6 +81,7 @@ def _vm(tmp_path: Path, compile_with: str) -> Vm:
 
 
 @pytest.mark.guards("qemu/virtual_machine.py VirtualMachine._check_memory: {sanitizer.told(report)}")
+@pytest.mark.compiler
 def test_a_program_that_a_sanitizer_ends_fails_its_cell_with_the_report(tmp_path: Path) -> None:
     """Steps: start a program in QEMU's place that reads memory which it has freed.
 
@@ -93,6 +94,7 @@ def test_a_program_that_a_sanitizer_ends_fails_its_cell_with_the_report(tmp_path
     assert any("freed by thread T0" in line for line in caught.value.details)
 
 
+@pytest.mark.compiler
 def test_the_same_without_a_sanitizer_is_just_an_end(tmp_path: Path) -> None:
     with pytest.raises(CellError, match="QEMU ended by itself"):
         _vm(tmp_path, "-w").__enter__()
