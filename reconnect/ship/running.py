@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,7 +28,8 @@ def run(
     :raises HostError: the engine could not make the container.
     :raises CommandError: no end in time.
     """
-    name = f"reconnect-{os.getpid()}"
+    # Process ids repeat: two jobs, each in its own pid namespace, may share an engine.
+    name = f"reconnect-{secrets.token_hex(8)}"
     *before, last = engine.run(container, name)
     try:
         for argv in before:
