@@ -212,6 +212,20 @@ def test_reconnect(
 
 
 @task(
+    help={
+        "run": "a run's id, its folder or its results.json (default: the latest)",
+        "compare": "another run, whose figures stand beside",
+    },
+)
+@ours
+def report(_: Context, run: str = "", compare: str = "") -> None:
+    """The page of a run, report.html, with junit.xml and the table; beside another run where one is named."""
+    from reconnect.jobs import report as reporting
+
+    reporting.run(_workspace(), run, compare)
+
+
+@task(
     name="test-upstream",
     help={
         "component": "one or more components, with commas between",
@@ -294,7 +308,7 @@ def clean(_: Context, cache: bool = False) -> None:
 
 namespace = Collection(
     *(doctor, status, fetch, patch, build, image, clean),
-    *(test_reconnect, test_upstream, test_series, test),
+    *(test_reconnect, test_upstream, test_series, test, report),
 )
 namespace.configure({"run": {"in_stream": False}})
 

@@ -5,10 +5,11 @@ This is the only place that knows both the toolchain and the lab.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from reconnect.jobs import handover
+from reconnect.jobs import handover, pages
 from reconnect.kit.console import say
 from reconnect.kit.errors import ConfigError, VerdictError
 from reconnect.kit.suggest import unknown
@@ -86,6 +87,7 @@ def run(workspace: Workspace, config: Config, request: Request) -> RunResult:
         programs, options = programs.told(sanitize.environment), options.slowed(sanitize.slower)
     out_dir = handover.results_folder(workspace)
     result = run_cells(cells, programs, guest, _stack_info(choice, builds, request.sanitize), out_dir, options)
+    say(f"report: {os.path.relpath(pages.write(workspace, result, out_dir))}")
     if not result.good:
         bad = [cell for cell in result.cells if cell.verdict != "pass"]
         raise VerdictError(

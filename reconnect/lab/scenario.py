@@ -39,6 +39,8 @@ from reconnect.lab.qemu.arguments import QemuArguments
 from reconnect.lab.qemu.usage import ResourceUsage, figures_of, usage_of
 from reconnect.lab.recovery import Recovery
 from reconnect.lab.schemes import QEMU
+from reconnect.lab.timeline import timeline_of
+from reconnect.report import timeline
 from reconnect.report.results import CellResult, QemuFigures
 
 MONITOR_SECONDS = 10.0
@@ -75,6 +77,7 @@ class CellRun:
         self.memory: SharedMemory | None = None
         self.booted: Booted | None = None
         self.recovery: Recovery | None = None
+        self.fault_at: float | None = None
         self.usage: dict[str, ResourceUsage] = {}
         self.connections: int | None = None
 
@@ -103,7 +106,7 @@ class CellRun:
         self.booted = booted
         backend, vm, record = booted.backend, booted.vm, booted.record
         self.usage["before"] = usage_of(vm)
-        backend.inject(self.fault, Deadline(self.options.fault))
+        self.fault_at = backend.inject(self.fault, Deadline(self.options.fault))
         self.usage["fault"] = usage_of(vm)
         booted.waiter.wait(
             lambda: record.unanswered_in_a_row() >= self.options.lost,
@@ -129,7 +132,9 @@ class CellRun:
         vm.quit()
 
     def result(self, verdict: str, why: str) -> CellResult:
-        """What is known of the cell by now."""
+        """What is known of the cell by now; its timeline is written."""
+        if self.booted is not None and self.recovery is not None and self.fault_at is not None:
+            timeline.save(timeline_of(self.booted.record, self.fault_at, self.recovery.stages), self.folder)
         memory = "" if self.memory is None else str(self.memory)
         folders = [self.folder]
         result = result_of(self.cell, self.options, verdict, why, folders, memory=memory, qemu=self._qemu_figures())

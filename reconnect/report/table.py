@@ -10,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from reconnect.kit import console
+from reconnect.report.groups import paired
 from reconnect.report.results import FILE, CellResult, RunResult
 
 STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "skip": "yellow"}
@@ -54,6 +55,18 @@ def matrix(result: RunResult) -> list[str]:
         f"matrix {scheme} @{phase}: {sum(cell.verdict == 'pass' for cell in cells)} of {len(cells)} passed"
         for (scheme, phase), cells in groups.items()
     ]
+
+
+def comparison(result: RunResult, other: RunResult) -> list[str]:
+    """A line for each cell that both runs have: medians of the recovery, and their ratio."""
+    lines = [f"compared with run {other.run}: {title(other)}"]
+    for here, there in paired(result, other):
+        if here.recovery is None or there.recovery is None:
+            lines.append(f"{here.label}: {here.verdict} here, {there.verdict} there")
+            continue
+        one, two = here.recovery.median, there.recovery.median
+        lines.append(f"{here.label}: recovery {one:.0f} ms here, {two:.0f} ms there, ratio {one / two:.2f}")
+    return lines if len(lines) > 1 else [*lines, "they have no cell in common"]
 
 
 def _is_matrix(cell: CellResult) -> bool:

@@ -1,0 +1,47 @@
+"""The pages of a run: report.html, junit.xml and the table again from its results.json, alone or beside another run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from reconnect.jobs import pages
+from reconnect.kit.console import say
+from reconnect.kit.errors import ConfigError
+from reconnect.project.workspace import Workspace
+from reconnect.report import junit, results, table
+from reconnect.report.results import RunResult
+
+
+def run(workspace: Workspace, name: str, compare: str) -> Path:
+    """Write the pages of a run into its folder, and print its table.
+
+    :param name: a run's id, its folder, or its results.json; empty for the latest.
+    :param compare: another run, named likewise, whose figures stand beside; empty for none.
+    :returns: report.html.
+    :raises ConfigError: there is no such run, or it can't be read.
+    """
+    folder, result = _read(workspace, name)
+    other = _read(workspace, compare)[1] if compare else None
+    table.show(result, folder)
+    if other is not None:
+        for line in table.comparison(result, other):
+            say(line)
+    junit.write(result, folder)
+    written = pages.write(workspace, result, folder, other)
+    say(f"report: {os.path.relpath(written)}")
+    return written
+
+
+def _read(workspace: Workspace, name: str) -> tuple[Path, RunResult]:
+    """A run's folder and its results."""
+    candidates = [Path(name), workspace.results / name] if name else [workspace.results / "latest"]
+    found = next((path for path in candidates if path.exists()), None)
+    if found is None:
+        raise ConfigError(
+            f"there is no run {name}" if name else "there is no run yet",
+            why=f"it is looked for in {workspace.results}",
+            hint="run ./inv test-reconnect first, or give the folder of a run",
+        )
+    folder = (found if found.is_dir() else found.parent).resolve()
+    return folder, results.load(found)
