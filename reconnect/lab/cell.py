@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconnect.lab.matrix.cases import Case, is_case
-from reconnect.lab.schemes import QEMU, SCHEMES
+from reconnect.lab.schemes import QEMU
 from reconnect.report.results import cell_name
 
 
@@ -23,8 +22,3 @@ class Cell:
     def name(self) -> str:
         """Also the name of its folder."""
         return cell_name(self.scheme, self.launcher, self.backend, self.fault, self.repeat)
-
-    @property
-    def expected(self) -> str:
-        """What it must show: ``recovers`` or ``dead``."""
-        return Case.parse(self.fault).expected if is_case(self.fault) else SCHEMES[self.scheme].expected

@@ -19,6 +19,7 @@ def result_of(
     why: str,
     folders: Iterable[Path],
     *,
+    expected: str,
     memory: str = "",
     qemu: QemuFigures | None = None,
 ) -> CellResult:
@@ -26,6 +27,7 @@ def result_of(
 
     :param why: of a bad verdict; made one line.
     :param folders: hold its logs; one that doesn't exist counts for nothing.
+    :param expected: what it had to show: ``recovers``, ``dead`` or ``ends``.
     :param memory: see :class:`CellResult`.
     """
     logs = (f"{folder.name}/{path.name}" for folder in folders if folder.is_dir() for path in folder.iterdir())
@@ -34,7 +36,7 @@ def result_of(
         backend=cell.backend,
         fault=cell.fault,
         repeat=cell.repeat,
-        expected=cell.expected,
+        expected=expected,
         neighbour=options.neighbour,
         launcher=cell.launcher,
         memory=memory,

@@ -19,13 +19,13 @@ from reconnect.lab.binaries import Binaries
 from reconnect.lab.cell import Cell
 from reconnect.lab.guest.image import Guest
 from reconnect.lab.libvirt import places as libvirt_places
-from reconnect.lab.matrix.cases import is_case
+from reconnect.lab.matrix.cases import Case, is_case
 from reconnect.lab.matrix.runner import run_matrix
 from reconnect.lab.options import Options
 from reconnect.lab.outcome import result_of, write_failure
 from reconnect.lab.qemu.accel import check_accelerator
 from reconnect.lab.scenario import run_cell
-from reconnect.lab.schemes import ATTACH, LIBVIRT, QEMU
+from reconnect.lab.schemes import ATTACH, LIBVIRT, QEMU, SCHEMES
 from reconnect.report import junit, table
 from reconnect.report.results import CellResult, RunResult, StackInfo, save
 
@@ -132,4 +132,5 @@ def _ended_by(error: BaseException, cell: Cell, options: Options, out_dir: Path)
     text = str(error) if isinstance(error, ReconnectError) else "".join(traceback.format_exception(error))
     folder = out_dir / cell.name
     write_failure(folder, text)
-    return result_of(cell, options, "error", why, [folder])
+    expected = Case.parse(cell.fault).expected if is_case(cell.fault) else SCHEMES[cell.scheme].expected
+    return result_of(cell, options, "error", why, [folder], expected=expected)

@@ -38,7 +38,7 @@ from reconnect.lab.process.stages import SocketWatch
 from reconnect.lab.qemu.arguments import QemuArguments
 from reconnect.lab.qemu.usage import ResourceUsage, figures_of, usage_of
 from reconnect.lab.recovery import Recovery
-from reconnect.lab.schemes import QEMU
+from reconnect.lab.schemes import QEMU, SCHEMES
 from reconnect.lab.timeline import timeline_of
 from reconnect.report import timeline
 from reconnect.report.results import CellResult, QemuFigures
@@ -72,6 +72,7 @@ class CellRun:
     def __init__(self, cell: Cell, folder: Path, options: Options) -> None:
         self.cell = cell
         self.fault = FAULTS[cell.fault]
+        self.expected = SCHEMES[cell.scheme].expected
         self.folder = folder
         self.options = options
         self.memory: SharedMemory | None = None
@@ -119,7 +120,7 @@ class CellRun:
         self.recovery = recovery = Recovery(booted, watch)
         if self.fault.hold:
             recovery.hold(self.fault.hold)
-        if self.cell.expected == "dead":
+        if self.expected == "dead":
             recovery.require_dead()
         else:
             recovery.require_recovery()
@@ -137,7 +138,12 @@ class CellRun:
             timeline.save(timeline_of(self.booted.record, self.fault_at, self.recovery.stages), self.folder)
         memory = "" if self.memory is None else str(self.memory)
         folders = [self.folder]
-        result = result_of(self.cell, self.options, verdict, why, folders, memory=memory, qemu=self._qemu_figures())
+        result = result_of(
+            *(self.cell, self.options, verdict, why, folders),
+            expected=self.expected,
+            memory=memory,
+            qemu=self._qemu_figures(),
+        )
         booted, recovery = self.booted, self.recovery
         if booted is None or recovery is None:
             return result

@@ -126,5 +126,7 @@ class _Runner:
         folders = [path for path in (self._out_dir / cell.name,) if path.is_dir()]
         if matrix_case is not None:
             folders.append(matrix_case.testbed.folder)
-        result = result_of(cell, self._options, verdict, why, folders, qemu=qemu)
+        result = result_of(
+            cell, self._options, verdict, why, folders, expected=Case.parse(cell.fault).expected, qemu=qemu
+        )
         return result if matrix_case is None else matrix_case.filled(result)
