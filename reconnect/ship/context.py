@@ -7,7 +7,6 @@ this machine gets into the image.
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -46,11 +45,6 @@ def inputs(workspace: Workspace) -> stamp.Inputs:
     return {line[1:]: _digest(workspace.root / line[1:]) for line in lines if line.startswith("!")}
 
 
-def run_requirements(text: str) -> str:
-    """What a run needs of requirements.txt: the lines before ``# checks``, where docker/Dockerfile cuts too."""
-    return re.split(r"^# checks", text, maxsplit=1, flags=re.MULTILINE)[0]
-
-
 def _digest(path: Path) -> str:
     files = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts) or [path]
     found = hashlib.sha256()
@@ -61,17 +55,15 @@ def _digest(path: Path) -> str:
 
 
 def _wheels(workspace: Workspace, into: Path) -> None:
-    wanted = run_requirements((workspace.root / "requirements.txt").read_text(encoding="utf-8"))
-    inputs = {"requirements.txt": wanted, "Python": PYTHON}
+    requirements = workspace.root / "requirements.txt"
+    inputs = {"requirements.txt": requirements.read_text(encoding="utf-8"), "Python": PYTHON}
     done = into.with_name("wheels.json")
     if not stamp.why_redo(done, inputs, {"wheels": into}):
         return
     partial = into.with_name(".wheels.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    requirements = into.with_name("requirements.txt")
-    requirements.parent.mkdir(parents=True, exist_ok=True)
-    requirements.write_text(wanted, encoding="utf-8")
-    argv = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
+    into.parent.mkdir(parents=True, exist_ok=True)
+    argv = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
     argv += ["--only-binary=:all:", f"--python-version={PYTHON}", f"--dest={partial}", f"--requirement={requirements}"]
     with step("wheels for the image") as current:
         try:

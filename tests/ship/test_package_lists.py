@@ -1,4 +1,7 @@
-"""The package lists of the image, against the mirror: a package that was renamed is found here, not in a build."""
+"""The package lists of the image, against the mirror: a package that was renamed is found here, not in a build.
+
+And its Python packages, against their hashes.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from reconnect.project import packages
-from reconnect.project.workspace import ROOT
+from reconnect.kit.errors import SourceError
+from reconnect.project import config, packages
+from reconnect.project.workspace import ROOT, Workspace
+from reconnect.ship import context
 from reconnect.toolchain.apt import Apt
+from tests.wheels import NO_INDEX, make_wheel
 
 LIST = ROOT / "debian-packages.txt"
 SCRIPT = ROOT / "docker/install-packages"
@@ -84,3 +90,29 @@ def test_a_section_that_the_list_lacks_stops_the_script(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "no section [laboratory]" in done.stderr
     assert not said
+
+
+def test_a_wheel_that_is_not_the_pinned_file_is_not_taken_into_the_image(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = workspace.root / "served"
+    for name, value in {**NO_INDEX, "PIP_FIND_LINKS": str(served)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(context, "_guest", lambda *_: None)
+    facts = config.load(ROOT / "stacks.toml", ROOT / "patches")
+    right = make_wheel(served, "first")
+    listed = workspace.root / "requirements.txt"
+    listed.write_text(re.sub("[0-9a-f]{64}", "0" * 64, right))
+    with pytest.raises(SourceError, match="could not be downloaded") as caught:
+        context.prepare(workspace, facts)
+    assert "DO NOT MATCH THE HASHES" in caught.value.why
+    assert not list(workspace.build.glob("image/wheels/*"))
+    listed.write_text(right)
+    context.prepare(workspace, facts)
+    assert [p.name for p in workspace.build.glob("image/wheels/*")] == ["first-1.0-py3-none-any.whl"]
+
+
+def test_the_dockerfile_holds_each_package_to_its_hash() -> None:
+    for step in re.findall(r"pip install (?:[^&\\]|\\\n)+", (ROOT / "docker/Dockerfile").read_text()):
+        assert "--require-hashes" in step
+        assert "/wheels/requirements.txt" in step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ import pytest
 
 from reconnect.project.workspace import ROOT
 from tests.toolchain.world import DEADLINE, Checkout, Ended, copy_checkout
+from tests.wheels import NO_INDEX, make_wheel
 
 NOBODY = 65534
 GONE = "reconnect-no-such-package"
@@ -99,9 +101,32 @@ def test_an_old_python_is_refused(nobodys: Checkout) -> None:
 
 def test_a_package_index_that_is_not_there_leaves_no_half_environment(nobodys: Checkout) -> None:
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_RETRIES": "0", "PIP_CONFIG_FILE": "/dev/null"}
-    (nobodys.root / "requirements.txt").write_text("invoke==3.0.3\n")
     done = as_nobody(["./inv", "status"], nobodys.root, PYTHON="/usr/bin/python3", **nowhere)
     done.expect(6, "the Python environment could not be made", "build/venv.log", "pip config list")
+    assert "No matching distribution" in done.output
+    assert not (nobodys.root / ".venv").exists()
+
+
+@pytest.mark.parametrize("listed", ["requirements.txt", "requirements-checks.txt"])
+def test_a_python_package_that_is_not_the_pinned_file_is_refused(nobodys: Checkout, listed: str) -> None:
+    """Steps: let the index serve another file under a pinned version. Verify: 6, and nothing is left installed."""
+    wheels = nobodys.root / "wheels"
+    for name, package in (("requirements.txt", "first"), ("requirements-checks.txt", "second")):
+        (nobodys.root / name).write_text(make_wheel(wheels, package))
+    (nobodys.root / listed).write_text(re.sub("[0-9a-f]{64}", "0" * 64, (nobodys.root / listed).read_text()))
+    env = {**NO_INDEX, "PIP_FIND_LINKS": str(wheels), "PYTHON": "/usr/bin/python3"}
+    done = as_nobody(["./inv", "status"], nobodys.root, **env)
+    done.expect(6, "DO NOT MATCH THE HASHES", "the Python environment could not be made")
+    assert not (nobodys.root / ".venv").exists()
+
+
+def test_a_python_package_without_a_hash_is_refused(nobodys: Checkout) -> None:
+    wheels = nobodys.root / "wheels"
+    (nobodys.root / "requirements.txt").write_text(make_wheel(wheels, "first").split()[0])
+    (nobodys.root / "requirements-checks.txt").write_text("")
+    env = {**NO_INDEX, "PIP_FIND_LINKS": str(wheels), "PYTHON": "/usr/bin/python3"}
+    done = as_nobody(["./inv", "status"], nobodys.root, **env)
+    done.expect(6, "Hashes are required", "the Python environment could not be made")
     assert not (nobodys.root / ".venv").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from reconnect.project.workspace import ROOT
 from tests.pages import Page
 from tests.toolchain.conftest import Tiny
-from tests.toolchain.world import AUTHOR, component, part
+from tests.toolchain.world import AUTHOR, DEADLINE, Checkout, component, part
 
 PAGE = Page(ROOT / "docs/patches.md")
 COMPONENT, SUBJECT = "qemu-7.2", "one handshake per connection"
@@ -130,3 +131,22 @@ def test_a_component_is_added_as_the_page_says(tiny: Tiny) -> None:
     for command in page.commands("2. An empty series, and a build"):
         _run(tiny, command.text)
     assert subprocess.check_output([tiny.prints("patched", name)], text=True, timeout=60) == "part 0"
+
+
+def test_hashes_are_looked_up_as_the_page_says(checkout: Checkout) -> None:
+    """Steps: drop a package from the generated list, then the page's commands. Verify: it is there again, hashed."""
+    commands = Page(ROOT / "CONTRIBUTING.md").commands("Python packages")
+    assert len(commands) == 3
+    lists = ("requirements.in", "requirements-checks.in", "pyproject.toml")
+    for name in lists:
+        shutil.copy2(ROOT / name, checkout.root / name)
+    generated = checkout.root / "requirements.txt"
+    generated.write_text("")
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-c", command.text], cwd=checkout.root, capture_output=True, text=True, timeout=DEADLINE
+        )
+        assert done.returncode == 0, f"{command.text}: {done.stdout}{done.stderr}"
+    for name in ("requirements.txt", "requirements-checks.txt"):
+        # The index may have got further files of a version since.
+        assert set((ROOT / name).read_text().split()) <= set((checkout.root / name).read_text().split())

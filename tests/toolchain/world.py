@@ -242,7 +242,8 @@ class Checkout:
 def copy_checkout(into: Path) -> Checkout:
     """Copy what git tracks of this checkout and the tasks need; compiled Python with it, for speed."""
     into.mkdir(parents=True)
-    for name in ("inv", "tasks.py", "stacks.toml", "debian-packages.txt", "requirements.txt"):
+    lists = ("debian-packages.txt", "requirements.txt", "requirements-checks.txt")
+    for name in ("inv", "tasks.py", "stacks.toml", *lists):
         shutil.copy2(ROOT / name, into / name)
     shutil.copytree(ROOT / "reconnect", into / "reconnect")
     shutil.copytree(ROOT / "patches", into / "patches")

@@ -64,9 +64,12 @@ BY_HAND = {
     ".venv/bin/python": "tests/unit/lab/test_guards.py",
     "apt-get": "docker/install-packages",
     ".venv/bin/ruff": "reconnect/jobs/selftest.py",
+    "build/uv/bin/pip": "tests/toolchain/test_pages.py",
+    "build/uv/bin/uv": "tests/toolchain/test_pages.py",
     "docker": "tests/ship/test_entrypoint.py",
     "git": "tests/toolchain/test_pages.py",
     "mkdir": "tests/toolchain/test_pages.py",
+    "python3": "tests/toolchain/test_pages.py",
     "rm": "tests/toolchain/test_pages.py",
     "touch": "tests/toolchain/test_pages.py",
 }
