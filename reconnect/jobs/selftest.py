@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,9 +13,14 @@ from pathlib import Path
 from reconnect.kit.command import pasteable
 from reconnect.kit.console import say
 from reconnect.kit.errors import ReconnectError
+from reconnect.kit.parent import ends_with_us
+from reconnect.kit.processgroup import end_group
 
 QUICK = ("--quick", "--numprocesses=2", "--dist=loadfile")
 """pytest's words for a quick run. The tests of a file share what its fixtures made: they stay in one process."""
+
+INTERRUPTED_SECONDS = 60.0
+"""What a check that was interrupted has to end its guests and builds by itself."""
 
 
 def run(root: Path, only: str = "", *, quick: bool = False) -> None:
@@ -53,10 +60,20 @@ def run(root: Path, only: str = "", *, quick: bool = False) -> None:
 
 
 def _run(argv: list[str], root: Path) -> int:
-    process = subprocess.Popen(argv, cwd=root, stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    """Run a check in a session of its own: what a terminal sends comes to us alone, and we pass it on once."""
+    process = subprocess.Popen(
+        ends_with_us(argv, "INT"),
+        cwd=root,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
     try:
         return process.wait()
     except KeyboardInterrupt:
-        # The terminal has told the child too; it ends its guests and builds itself.
-        process.wait(60)
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(INTERRUPTED_SECONDS)
         raise
+    finally:
+        end_group(process)

@@ -12,7 +12,7 @@ import pytest
 from tests.processes import assert_ended
 from tests.toolchain.conftest import Tiny
 from tests.toolchain.test_building import BUILD, says
-from tests.toolchain.world import DEADLINE, Gate, Task
+from tests.toolchain.world import DEADLINE, Checkout, Gate, Task
 
 
 @pytest.fixture
@@ -183,3 +183,40 @@ def test_clean_waits_for_a_build_and_a_build_for_clean(tiny: Tiny, gate: Gate) -
             clean.wait().expect(0)
     assert not tiny.prints("patched").exists()
     tiny.checkout.run(*BUILD).expect(0, "not done yet")
+
+
+HOLD = """
+import os
+import subprocess
+
+def test_hold() -> None:
+    child = subprocess.Popen(["sleep", "600"])
+    try:
+        with open(os.environ["GATE"] + ".reached", "w") as gate:
+            gate.write("x\\n")
+        child.wait()
+    finally:
+        child.kill()
+        child.wait()
+"""
+"""A test that starts a program, says so, and ends it when it is interrupted."""
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_during_the_checks(checkout: Checkout, gate: Gate, sig: int) -> None:
+    """Steps: interrupt just the task ``test`` while a test runs a program. Verify: 130, and nothing runs on."""
+    (checkout.root / "test_hold.py").write_text(HOLD)
+    with checkout.start("test", "--only", "test_hold.py", GATE=str(gate.path)) as task:
+        gate.wait_until_reached(task)
+        interrupted(task, sig)
+
+
+def test_the_checks_end_when_their_task_is_killed(checkout: Checkout, gate: Gate) -> None:
+    (checkout.root / "test_hold.py").write_text(HOLD)
+    with checkout.start("test", "--only", "test_hold.py", GATE=str(gate.path)) as task:
+        gate.wait_until_reached(task)
+        children = [p.pid for p in task.children()]
+        assert len(children) >= 2
+        task.process.kill()
+        task.process.wait()
+        assert_ended(children, DEADLINE)
