@@ -47,7 +47,7 @@ class Recovery:
         def resume() -> None:
             try:
                 self._resumed = backend.send(signal.SIGCONT)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # a thread: whoever waits is told
                 waiter.report("the timer that lets the backend go on", error)
 
         # In a thread: a QEMU that waits for its backend answers nobody before that goes on.

@@ -185,7 +185,7 @@ class Ovs(ProgramBackend):
         assert self.database is not None
         try:
             self._flows_failed = self.database.add_flows()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # a thread: whoever waits is told
             self.waiter.report("the thread that sets Open vSwitch's flows", error)
         self._flows.set()
         self.waiter.notify()

@@ -131,7 +131,8 @@ def qemus_own(lines: list[str]) -> list[str]:
 
 def reconnect_in(xml: str) -> int | None:
     """Seconds of ``<reconnect>`` of a domain's vhostuser interface: 0 where it is off, None where there is none."""
-    element = ElementTree.fromstring(xml).find(".//interface[@type='vhostuser']/source/reconnect")
+    domain = ElementTree.fromstring(xml)  # noqa: S314  # of a libvirtd that we started
+    element = domain.find(".//interface[@type='vhostuser']/source/reconnect")
     if element is None:
         return None
     return int(element.get("timeout", "0")) if element.get("enabled") == "yes" else 0

@@ -63,7 +63,7 @@ class LineReader:
             with self.log.open("w", encoding="utf-8") as log:
                 for raw in stream:
                     self._take(raw, log)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # a thread: whoever waits is told
             self._waiter.report(f"the reader of {self.log.name}", error)
             for _ in stream:
                 pass

@@ -89,7 +89,7 @@ class SocketWatch:
                 self._look()
                 if before != (self.listening, self.connected, self.accepted):
                     self._waiter.notify()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # a thread: whoever waits is told
             self._waiter.report(f"the watch of {self._path.name}", error)
 
     def _look(self) -> None:

@@ -101,7 +101,7 @@ def test_its_words_are_those_of_the_code() -> None:
         (lambda data: data["cells"][0].update(probes_lost=-1), "$.cells[0].probes_lost"),
         (lambda data: data["cells"][0]["stages_ms"].update(resumed=1.0), "$.cells[0].stages_ms"),
         (lambda data: data["cells"][0]["qemu"].pop("threads_after"), "$.cells[0].qemu"),
-        (lambda data: data["cells"][0].update(logs=["/tmp/qemu.log"]), "$.cells[0].logs[0]"),
+        (lambda data: data["cells"][0].update(logs=["/var/log/qemu.log"]), "$.cells[0].logs[0]"),
     ],
 )
 def test_what_does_not_fit_is_found(data: dict[str, Any], spoil: Callable[[dict[str, Any]], object], path: str) -> None:
