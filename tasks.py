@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import signal
 import sys
@@ -188,6 +189,8 @@ def build(_: Context, component: str = "", stack: str = "", sanitize: bool = Fal
         "launcher": "qemu, libvirt, attach (libvirt, the interface attached after the boot), all "
         "(default: qemu; for policy libvirt)",
         "sanitize": "run a QEMU with AddressSanitizer: what it reports fails the cell",
+        "shard": "I/N: just part I of N of the cells, for several machines; see report --merge (default: all)",
+        "list": "print the cells and the seconds that they are expected to take, as JSON; run nothing",
     },
 )
 @ours
@@ -202,12 +205,17 @@ def test_reconnect(
     accel: str = "tcg",
     launcher: str = "",
     sanitize: bool = False,
+    shard: str = "",
+    list: bool = False,  # the name of the option
 ) -> None:
     """The main job: build what is missing, crash the switch under real guests, print and write what came of it."""
     from reconnect.jobs import main as mainjob
 
+    request = mainjob.Request(stack, scheme, backend, fault, repeat, neighbour, accel, launcher, sanitize, shard)
+    if list:
+        print(json.dumps(mainjob.listed(request), indent=1))
+        return
     workspace = _workspace()
-    request = mainjob.Request(stack, scheme, backend, fault, repeat, neighbour, accel, launcher, sanitize)
     mainjob.run(workspace, _config(workspace), request)
 
 
@@ -215,14 +223,16 @@ def test_reconnect(
     help={
         "run": "a run's id, its folder or its results.json (default: the latest)",
         "compare": "another run, whose figures stand beside",
+        "merge": "a shard's run, once for each shard: they become one run, if they are the whole of one plan",
     },
+    iterable=["merge"],
 )
 @ours
-def report(_: Context, run: str = "", compare: str = "") -> None:
+def report(_: Context, merge: list[str], run: str = "", compare: str = "") -> None:
     """The page of a run, report.html, with junit.xml and the table; beside another run where one is named."""
     from reconnect.jobs import report as reporting
 
-    reporting.run(_workspace(), run, compare)
+    reporting.run(_workspace(), run, compare, merge)
 
 
 @task(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from reconnect.jobs import handover, pages
 from reconnect.kit.console import say
@@ -17,14 +17,17 @@ from reconnect.lab.backends.known import BackendSpec
 from reconnect.lab.backends.ovs import Ovs
 from reconnect.lab.cell import Cell
 from reconnect.lab.cells import select
+from reconnect.lab.duration import seconds_of
 from reconnect.lab.libvirt import places as libvirt_places
 from reconnect.lab.options import Options
 from reconnect.lab.qemu.accel import check_accelerator
 from reconnect.lab.qemu.arguments import NEIGHBOURS
 from reconnect.lab.run import run_cells
 from reconnect.lab.schemes import QEMU
+from reconnect.lab.shard import Shard
 from reconnect.project.config import Config
 from reconnect.project.workspace import Workspace
+from reconnect.report.plan import Plan
 from reconnect.report.results import ComponentInfo, RunResult, StackInfo
 from reconnect.toolchain import building
 from reconnect.toolchain.building import Built
@@ -47,6 +50,7 @@ class Request:
     accel: str = "tcg"
     launcher: str = ""
     sanitize: bool = False
+    shard: str = ""
 
 
 def run(workspace: Workspace, config: Config, request: Request) -> RunResult:
@@ -55,9 +59,7 @@ def run(workspace: Workspace, config: Config, request: Request) -> RunResult:
     :raises VerdictError: a cell did not show what it had to show; results and reports are written all the same.
     :raises ReconnectError: see the steps; a wrong word is refused before any work.
     """
-    cells = select(request.scheme, request.backend, request.fault, request.repeat, request.launcher)
-    if request.sanitize:
-        cells = _without_libvirt(cells, named=bool(request.scheme or request.launcher))
+    planned, cells = _cells(request)
     if request.neighbour not in NEIGHBOURS:
         raise unknown("neighbour", request.neighbour, NEIGHBOURS, "--neighbour")
     check_accelerator(request.accel)
@@ -67,17 +69,21 @@ def run(workspace: Workspace, config: Config, request: Request) -> RunResult:
     switches = [config.switch(Ovs.name)] if any(backend.name == Ovs.name for backend in backends) else []
     if any(cell.launcher != QEMU for cell in cells):
         libvirt_places.require(workspace.state)
-    roles = ("qemu",) if all(cell.launcher == QEMU for cell in cells) else ("qemu", "libvirt")
+    # All shards of a plan name the same trees, even one that needs no libvirt.
+    roles = ("qemu",) if all(cell.launcher == QEMU for cell in planned) else ("qemu", "libvirt")
+    idle = set(roles) - {"qemu"} if all(cell.launcher == QEMU for cell in cells) else set()
     choice = choose(workspace, config, request.stack)
     say(f"stack {choice.stack.name}: {choice.why}")
     components = {role: config.component(choice.stack.by_role[role]) for role in roles}
     flavours = {"qemu": sanitized(components["qemu"])} if request.sanitize else {}
     fetch_all(workspace, list(components.values()), guest=config.guest)
     guest = handover.guest_image(workspace, config)
+    others = {role: building.described(workspace, components[role]) for role in idle}
     builds = {
         # libvirt's baseline has no cell: it is for test-upstream to compare with.
         role: building.build(workspace, c, flavours.get(role, ORDINARY), only=PATCHED if role == "libvirt" else "")
         for role, c in components.items()
+        if role not in idle
     }
     programs = replace(handover.binaries(workspace, components, builds), ovs=handover.open_vswitch(workspace, switches))
     options = Options(neighbour=request.neighbour, accel=request.accel)
@@ -85,8 +91,14 @@ def run(workspace: Workspace, config: Config, request: Request) -> RunResult:
         sanitize = components["qemu"].sanitize
         assert sanitize, "sanitized() refuses a component without"
         programs, options = programs.told(sanitize.environment), options.slowed(sanitize.slower)
+    info = _stack_info(choice, {role: v[PATCHED] for role, v in builds.items()} | others, request.sanitize)
+    trees = {role: facts.patched_tree for role, facts in info.components.items()}
+    conditions = {"neighbour": request.neighbour, "accel": request.accel, "sanitize": str(request.sanitize)}
+    plan = Plan.of([cell.name for cell in planned], info.name, trees, conditions, str(Shard.parse(request.shard)))
+    if len(cells) < len(planned):
+        say(f"shard {plan.shard}: {len(cells)} of {len(planned)} cells")
     out_dir = handover.results_folder(workspace)
-    result = run_cells(cells, programs, guest, _stack_info(choice, builds, request.sanitize), out_dir, options)
+    result = run_cells(cells, programs, guest, info, out_dir, options, plan)
     say(f"report: {os.path.relpath(pages.write(workspace, result, out_dir))}")
     if not result.good:
         bad = [cell for cell in result.cells if cell.verdict != "pass"]
@@ -96,6 +108,25 @@ def run(workspace: Workspace, config: Config, request: Request) -> RunResult:
             hint="\n".join(f"look in {out_dir / cell.name}" for cell in bad),
         )
     return result
+
+
+def listed(request: Request) -> dict[str, object]:
+    """The cells that :func:`run` would run, as data, with the seconds that they are expected to take; nothing is done.
+
+    :raises ConfigError: a wrong word.
+    """
+    _, cells = _cells(request)
+    rows = [{"name": cell.name, **asdict(cell), "seconds": seconds_of(cell)} for cell in cells]
+    return {"shard": str(Shard.parse(request.shard)), "seconds": sum(map(seconds_of, cells)), "cells": rows}
+
+
+def _cells(request: Request) -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
+    """All cells that the words ask for, and those of the shard."""
+    shard = Shard.parse(request.shard)
+    cells = select(request.scheme, request.backend, request.fault, request.repeat, request.launcher)
+    if request.sanitize:
+        cells = _without_libvirt(cells, named=bool(request.scheme or request.launcher))
+    return cells, shard.of(cells)
 
 
 def _without_libvirt(cells: tuple[Cell, ...], *, named: bool) -> tuple[Cell, ...]:
@@ -113,9 +144,10 @@ def _without_libvirt(cells: tuple[Cell, ...], *, named: bool) -> tuple[Cell, ...
     return direct
 
 
-def _stack_info(choice: Choice, builds: Mapping[str, Mapping[str, Built]], sanitize: bool) -> StackInfo:
-    patched = {role: variants[PATCHED] for role, variants in builds.items()}
-    facts = {role: ComponentInfo(b.version, b.commit, b.series, b.tree) for role, b in patched.items()}
+def _stack_info(choice: Choice, patched: Mapping[str, Built], sanitize: bool) -> StackInfo:
+    facts = {
+        role: ComponentInfo(b.version, b.commit, b.series, b.tree) for role, b in sorted(patched.items(), reverse=True)
+    }
     if sanitize:
         facts["qemu"] = replace(facts["qemu"], version=f"{facts['qemu'].version} with AddressSanitizer")
     return StackInfo(choice.stack.name, choice.chosen, choice.why, facts)

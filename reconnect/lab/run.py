@@ -27,6 +27,7 @@ from reconnect.lab.qemu.accel import check_accelerator
 from reconnect.lab.scenario import run_cell
 from reconnect.lab.schemes import ATTACH, LIBVIRT, QEMU, SCHEMES
 from reconnect.report import junit, table
+from reconnect.report.plan import Plan
 from reconnect.report.results import CellResult, RunResult, StackInfo, save
 
 WAYS = {LIBVIRT: "libvirt", ATTACH: "libvirt, attached after the boot"}
@@ -39,10 +40,12 @@ def run_cells(
     stack_info: StackInfo,
     out_dir: Path,
     options: Options | None = None,
+    plan: Plan | None = None,
 ) -> RunResult:
     """Run cells one after the other, and write results.json after each, junit.xml and the table at the end.
 
     :param out_dir: the run's folder; its name is the run's id.
+    :param plan: what these cells are all or a part of; goes into results.json as it is.
     :returns: the result, whatever the verdicts: see :attr:`RunResult.good`.
     :raises HostError: this machine can't run a cell. results.json then has the cells that were finished, and the
         one at hand as ``error``; so it has after Ctrl-C (KeyboardInterrupt is passed on).
@@ -59,6 +62,7 @@ def run_cells(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         host=host_facts(options, guest),
         stack=stack_info,
+        plan=plan,
     )
     try:
         ordinary = [cell for cell in cells if not is_case(cell.fault)]

@@ -12,7 +12,8 @@ from reconnect.report.results import CellResult, RunResult
 
 @dataclass(frozen=True)
 class Group:
-    """The repeats of one cell.
+    """The repeats of one cell on one machine: in a merged run each shard's are a group, as figures of two machines
+    have no median in common.
 
     :param cells: in the order of their repeats.
     """
@@ -29,12 +30,13 @@ class Group:
         """Scheme, launcher where it isn't QEMU alone, backend and fault."""
         cell = self.first
         launcher = "" if cell.launcher == "qemu" else f" through {cell.launcher}"
-        return f"{cell.scheme}{launcher}, {cell.backend}, {cell.fault}"
+        shard = f", shard {cell.shard}" if cell.shard else ""
+        return f"{cell.scheme}{launcher}, {cell.backend}, {cell.fault}{shard}"
 
     @property
     def verdict(self) -> str:
         """The worst of its cells."""
-        order = ("error", "fail", "blocked", "skip", "pass")
+        order = ("error", "fail", "skip", "pass")
         return min((cell.verdict for cell in self.cells), key=order.index)
 
     @property
@@ -58,17 +60,17 @@ class Group:
 
 def groups(cells: Sequence[CellResult]) -> list[Group]:
     """The cells that are not cases of the matrix, repeats together, in the order of the run."""
-    found: dict[tuple[str, ...], list[CellResult]] = {}
+    found: dict[tuple[object, ...], list[CellResult]] = {}
     for cell in cells:
         if "@" not in cell.fault:
-            found.setdefault(_key(cell), []).append(cell)
+            found.setdefault((*_key(cell), cell.shard), []).append(cell)
     return [Group(tuple(members)) for members in found.values()]
 
 
 def paired(one: RunResult, other: RunResult) -> list[tuple[Group, Group]]:
-    """The cells that two runs have in common."""
-    there = {_key(group.first): group for group in groups(other.cells)}
-    return [(group, there[key]) for group in groups(one.cells) if (key := _key(group.first)) in there]
+    """The cells that two runs have in common; of merged runs each shard's with each other's."""
+    there = groups(other.cells)
+    return [(here, far) for here in groups(one.cells) for far in there if _key(here.first) == _key(far.first)]
 
 
 def _key(cell: CellResult) -> tuple[str, ...]:

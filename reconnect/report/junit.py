@@ -40,6 +40,9 @@ def document(result: RunResult) -> Element:
         SubElement(properties, "property", {"name": f"{role}.commit", "value": facts.commit})
     for name, value in result.host.items():
         SubElement(properties, "property", {"name": f"host.{name}", "value": str(value)})
+    for number, shard in enumerate(result.shards, 1):
+        for name, value in shard.host.items():
+            SubElement(properties, "property", {"name": f"shard.{number}.host.{name}", "value": str(value)})
     suite.extend(_case(cell, result) for cell in result.cells)
     return root
 

@@ -77,7 +77,8 @@ class _Grid:
 
 def _row(group: Group) -> str:
     cell = group.first
-    return cell.scheme if cell.launcher == "qemu" else f"{cell.scheme} through {cell.launcher}"
+    row = cell.scheme if cell.launcher == "qemu" else f"{cell.scheme} through {cell.launcher}"
+    return f"{row}, shard {cell.shard}" if cell.shard else row
 
 
 def _column(group: Group) -> str:
@@ -95,7 +96,7 @@ def _cases(cells: Sequence[CellResult]) -> dict[tuple[str, str], list[CellResult
 
 
 def _drawn(cell: CellResult, folder: Path) -> Drawn:
-    seen = timeline.load(folder / cell.name)
+    seen = timeline.load(folder / cell.folder)
     return Drawn(cell, pictures.timeline(seen, f"timeline of {cell.name}") if seen and seen.probes else "")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from reconnect.kit import jsonfile
 from reconnect.kit.errors import ConfigError
+from reconnect.report.plan import Plan
 
 SCHEMA = 2
 FILE = "results.json"
@@ -28,6 +29,11 @@ def folder_name(*words: object) -> str:
 def cell_name(scheme: str, launcher: str, backend: str, fault: str, repeat: int) -> str:
     """A cell's name. That QEMU is called without libvirt goes without saying."""
     return folder_name(scheme, *([] if launcher == "qemu" else [launcher]), backend, fault, repeat)
+
+
+def shard_folder(number: int) -> str:
+    """The folder of a shard, in that of the merged run."""
+    return f"shard-{number}"
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ class CellResult:
     :param tx_gap_ms: the longest time for which the guest sent nothing, from the restart of the backend to the end.
     :param monitor_ms: the slowest answer of QEMU's monitor while the backend kept silent, where that was looked at.
     :param logs: paths relative to results.json.
+    :param shard: of a merged run, which of its shards the cell is from, counted from 1; else 0.
     """
 
     scheme: str
@@ -104,11 +111,31 @@ class CellResult:
     memory: str = ""
     tx_gap_ms: float | None = None
     monitor_ms: float | None = None
+    shard: int = 0
 
     @property
     def name(self) -> str:
         """What tells it from the other cells of its run: also the name of its folder."""
         return cell_name(self.scheme, self.launcher, self.backend, self.fault, self.repeat)
+
+    @property
+    def folder(self) -> str:
+        """Its folder, relative to results.json."""
+        return f"{shard_folder(self.shard)}/{self.name}" if self.shard else self.name
+
+
+@dataclass(frozen=True)
+class ShardInfo:
+    """A run that is part of a merged one.
+
+    :param shard: which part of its plan it was: ``2/3``.
+    :param run: its id.
+    """
+
+    shard: str
+    run: str
+    started: str
+    host: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -117,7 +144,9 @@ class RunResult:
 
     :param run: its id, also the name of its folder.
     :param started: ISO 8601, in UTC.
-    :param host: facts of the host that figures depend on; nothing that names it.
+    :param host: facts of the host that figures depend on; nothing that names it. Of a merged run empty.
+    :param plan: what the call was to run, and which part of it this run had; None in files of older versions.
+    :param shards: the runs that a merged one was put together from; else empty.
     """
 
     run: str
@@ -125,6 +154,8 @@ class RunResult:
     host: dict[str, Any]
     stack: StackInfo
     cells: tuple[CellResult, ...] = ()
+    plan: Plan | None = None
+    shards: tuple[ShardInfo, ...] = ()
 
     def with_cell(self, cell: CellResult) -> RunResult:
         """The run with one more cell."""
@@ -178,7 +209,14 @@ def load(path: Path) -> RunResult:
         stack = data.pop("stack")
         components = {role: _component(facts) for role, facts in stack.pop("components").items()}
         cells = tuple(_cell(cell) for cell in data.pop("cells"))
-        return RunResult(stack=StackInfo(components=components, **stack), cells=cells, **data)
+        plan, shards = data.pop("plan", None), data.pop("shards", ())
+        return RunResult(
+            stack=StackInfo(components=components, **stack),
+            cells=cells,
+            plan=Plan(**{**plan, "cells": tuple(plan["cells"])}) if plan else None,
+            shards=tuple(ShardInfo(**shard) for shard in shards),
+            **data,
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{file} can't be read as results: {type(error).__name__}: {error}",

@@ -61,11 +61,12 @@ def comparison(result: RunResult, other: RunResult) -> list[str]:
     """A line for each cell that both runs have: medians of the recovery, and their ratio."""
     lines = [f"compared with run {other.run}: {title(other)}"]
     for here, there in paired(result, other):
+        far = f"there, in shard {there.first.shard}" if there.first.shard else "there"
         if here.recovery is None or there.recovery is None:
-            lines.append(f"{here.label}: {here.verdict} here, {there.verdict} there")
+            lines.append(f"{here.label}: {here.verdict} here, {there.verdict} {far}")
             continue
         one, two = here.recovery.median, there.recovery.median
-        lines.append(f"{here.label}: recovery {one:.0f} ms here, {two:.0f} ms there, ratio {one / two:.2f}")
+        lines.append(f"{here.label}: recovery {one:.0f} ms here, {two:.0f} ms {far}, ratio {one / two:.2f}")
     return lines if len(lines) > 1 else [*lines, "they have no cell in common"]
 
 
@@ -86,7 +87,7 @@ def remarks(result: RunResult, folder: Path) -> list[str]:
     for cell in result.cells:
         if cell.verdict != "pass":
             lines.append(f"{cell.name}: {cell.verdict}: {cell.why}")
-            lines.append(f"    look in {folder / cell.name}")
+            lines.append(f"    look in {folder / cell.folder}")
     return lines
 
 

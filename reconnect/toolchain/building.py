@@ -22,7 +22,7 @@ from reconnect.toolchain.base import import_base
 from reconnect.toolchain.fetching import Fetched, fetch
 from reconnect.toolchain.gitrepo import clear_locks
 from reconnect.toolchain.recipes import BuildPaths
-from reconnect.toolchain.series import Series
+from reconnect.toolchain.series import PATCHED, Series
 from reconnect.toolchain.series import read as read_series
 from reconnect.toolchain.workbench import ORDINARY, Flavour, Workbench, source_tree
 
@@ -82,6 +82,12 @@ def build(workspace: Workspace, component: Component, flavour: Flavour = ORDINAR
         return {v: _variant(workspace, patched, v, flavour) for v in variants}
 
 
+def described(workspace: Workspace, component: Component) -> Built:
+    """What :func:`build` would make of the whole series, without making it: fetches and patches what isn't yet."""
+    with exclusive(workspace.work(component.name), f"patch {component.name}"):
+        return _built(workspace, prepare(workspace, component), PATCHED, ORDINARY)
+
+
 def prepare(workspace: Workspace, component: Component) -> Patched:
     """Fetch, unpack and patch one component; its source tree stays where it is. The caller holds its lock."""
     series = read_series(workspace.patches / component.series)
@@ -97,16 +103,8 @@ def prepare(workspace: Workspace, component: Component) -> Patched:
 def _variant(workspace: Workspace, patched: Patched, variant: str, flavour: Flavour) -> Built:
     component = patched.fetched.component
     bench = Workbench(workspace, component, variant, flavour)
-    prefix = workspace.install(component.name, bench.name)
-    built = Built(
-        component,
-        variant,
-        prefix,
-        patched.fetched.version,
-        patched.applied.commits[variant],
-        patched.applied.trees[variant],
-        tuple(p.name for p in patched.series.upto(variant)),
-    )
+    built = _built(workspace, patched, variant, flavour)
+    prefix = built.prefix
     inputs = {"source (base or patches)": built.tree, **bench.configure_inputs}
     done = workspace.work(component.name) / f"{bench.name}.built.json"
     reason = stamp.why_redo(done, inputs, {p: prefix / p for p in component.build.products})
@@ -126,6 +124,19 @@ def _variant(workspace: Workspace, patched: Patched, variant: str, flavour: Flav
         stamp.write(done, inputs)
         current.done(f"{prefix.relative_to(workspace.root)} from {built.commit[:12]}")
     return built
+
+
+def _built(workspace: Workspace, patched: Patched, variant: str, flavour: Flavour) -> Built:
+    component = patched.fetched.component
+    return Built(
+        component,
+        variant,
+        workspace.install(component.name, Workbench(workspace, component, variant, flavour).name),
+        patched.fetched.version,
+        patched.applied.commits[variant],
+        patched.applied.trees[variant],
+        tuple(p.name for p in patched.series.upto(variant)),
+    )
 
 
 def publish(component: Component, place: BuildPaths, prefix: Path) -> None:

@@ -276,6 +276,8 @@ def test_the_tables_of_words() -> None:
         ("stack", "properties/stack/properties"),
         ("component", "$defs/component/properties"),
         ("cell", "$defs/cell/properties"),
+        ("plan", "$defs/plan/properties"),
+        ("shard", "$defs/shard/properties"),
         ("qemu", "$defs/qemu/properties"),
         ("stages_ms", "$defs/stages/properties"),
     ],

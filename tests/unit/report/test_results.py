@@ -47,7 +47,7 @@ def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
 def test_the_file_has_the_form_that_the_design_gives(tmp_path: Path) -> None:
     """Verify: keys and nesting of schema 2, which others read."""
     data = json.loads(save(RUN, tmp_path).read_text(encoding="utf-8"))
-    assert list(data) == ["schema", "run", "started", "host", "stack", "cells"]
+    assert list(data) == ["schema", "run", "started", "host", "stack", "cells", "plan", "shards"]
     assert data["schema"] == 2
     assert data["stack"]["components"]["qemu"] == {
         "version": "7.2.22",
@@ -59,7 +59,7 @@ def test_the_file_has_the_form_that_the_design_gives(tmp_path: Path) -> None:
     assert set(cell) == {
         *("scheme", "backend", "fault", "repeat", "expected", "verdict", "why", "outage_ms", "recovery_ms"),
         *("probes_sent", "probes_lost", "neighbour", "stages_ms", "connections", "qemu", "logs"),
-        *("launcher", "memory", "tx_gap_ms", "monitor_ms"),
+        *("launcher", "memory", "tx_gap_ms", "monitor_ms", "shard"),
     }
     assert cell["qemu"]["cpu_percent_in_outage"] == 0.4
 

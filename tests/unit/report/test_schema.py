@@ -20,7 +20,8 @@ from reconnect.lab.qemu.arguments import NEIGHBOURS
 from reconnect.lab.schemes import LAUNCHERS, SCHEMES
 from reconnect.project.workspace import ROOT
 from reconnect.report import results
-from reconnect.report.results import CellResult, ComponentInfo, QemuFigures, RunResult, StackInfo
+from reconnect.report.plan import Plan
+from reconnect.report.results import CellResult, ComponentInfo, QemuFigures, RunResult, ShardInfo, StackInfo
 from tests.pages import Page
 from tests.unit.report.test_results import PASSED, RUN, STACK
 
@@ -34,6 +35,8 @@ def data(tmp_path: Path) -> dict[str, Any]:
     whole = replace(PASSED, stages_ms=dict.fromkeys(NAMES, -4.5), launcher="libvirt", memory="memfd", monitor_ms=3.1)
     skipped = replace(PASSED, verdict="skip", why="QEMU does not send it", stages_ms={}, fault="cut:X:y@quit")
     run = replace(RUN, cells=(whole, CellResult("server", "testpmd", "stop", 2, "recovers", "arp"), skipped))
+    run = replace(run, plan=Plan.of([cell.name for cell in run.cells], "debian-12", {}, {}, "2/3"))
+    run = replace(run, shards=(ShardInfo("1/1", RUN.run, RUN.started, {"processors": 2}),))
     run = replace(run, stack=replace(STACK, components={"qemu": COMPONENT, "libvirt": COMPONENT}))
     written: dict[str, Any] = json.loads(results.save(run, tmp_path).read_text(encoding="utf-8"))
     return written
@@ -59,6 +62,8 @@ def test_what_is_written_fits(data: dict[str, Any]) -> None:
         (ComponentInfo, SCHEMA["$defs"]["component"]),
         (QemuFigures, SCHEMA["$defs"]["qemu"]),
         (CellResult, SCHEMA["$defs"]["cell"]),
+        (Plan, SCHEMA["$defs"]["plan"]),
+        (ShardInfo, SCHEMA["$defs"]["shard"]),
     ],
 )
 def test_every_field_is_in_it_and_required(kind: type, where: dict[str, Any]) -> None:
@@ -91,6 +96,11 @@ def test_its_words_are_those_of_the_code() -> None:
         (lambda data: data["stack"].update(chosen="guessed"), "$.stack.chosen"),
         (lambda data: data["stack"]["components"].pop("qemu"), "$.stack.components"),
         (lambda data: data["stack"]["components"]["qemu"].update(commit="v7.2"), "$.stack.components.qemu.commit"),
+        (lambda data: data["plan"].update(shard="0/3"), "$.plan.shard"),
+        (lambda data: data["plan"].update(hash="1"), "$.plan.hash"),
+        (lambda data: data["plan"]["cells"].clear(), "$.plan.cells"),
+        (lambda data: data["shards"][0].pop("host"), "$.shards[0]"),
+        (lambda data: data["cells"][0].update(shard=-1), "$.cells[0].shard"),
         (lambda data: data["cells"][0].pop("launcher"), "$.cells[0]"),
         (lambda data: data["cells"][0].update(through="qemu"), "$.cells[0]"),
         (lambda data: data["cells"][0].update(verdict="great"), "$.cells[0].verdict"),
