@@ -18,8 +18,9 @@ from reconnect.kit.command import CommandError
 from reconnect.kit.console import say, step
 from reconnect.kit.errors import ConfigError, HostError, SourceError
 from reconnect.ship.engines import Engine, ImageBuild
-from reconnect.ship.host_apt import SUITE, HostApt
+from reconnect.ship.host_apt import HostApt
 from reconnect.ship.obstacles import diagnose
+from reconnect.toolchain.apt import SUITE
 
 MMDEBSTRAP = "mmdebstrap"
 """What ``--base`` takes to leave registries alone."""

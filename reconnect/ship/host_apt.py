@@ -19,13 +19,7 @@ from debian.deb822 import Deb822
 from reconnect.kit import command
 from reconnect.kit.command import CommandError
 from reconnect.kit.errors import HostError, SourceError
-from reconnect.toolchain.apt import ETC, write_sources
-
-SUITE = "bookworm"
-"""Debian 12."""
-
-SUITES = (SUITE, f"{SUITE}-updates", f"{SUITE}-security")
-"""The suites of Debian 12 itself: what else the machine installs from has no business in the image."""
+from reconnect.toolchain.apt import ETC, SUITES, debian_suites, write_sources
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 """Debian's keys, in each Debian system (package debian-archive-keyring, on which apt depends)."""
@@ -98,8 +92,8 @@ def _debian_entries(folder: Path) -> Iterator[Deb822]:
 
 
 def _narrowed(entry: Deb822) -> Iterator[Deb822]:
-    suites = [suite for suite in entry.get("Suites", "").split() if suite in SUITES]
-    if not suites or "main" not in entry.get("Components", "").split():
+    suites = debian_suites(entry.get("Suites", ""), entry.get("Components", ""))
+    if not suites:
         return
     made = Deb822()
     made["Types"] = "deb"

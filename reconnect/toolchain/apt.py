@@ -28,6 +28,12 @@ ETC = Path("/etc/apt")
 _TRUST = re.compile(r"trusted|allow-insecure|allow-weak|allow-downgrade-to-insecure", re.IGNORECASE)
 """Options of an entry that turn the verification of its signatures off or down."""
 
+SUITE = "bookworm"
+"""Debian 12."""
+
+SUITES = (SUITE, f"{SUITE}-updates", f"{SUITE}-security")
+"""The suites of Debian 12 itself: what else the machine installs from is neither needed here nor in the image."""
+
 _NO = ("no", "false", "without", "off", "disable", "0")
 """The words that apt takes for "no"."""
 
@@ -174,25 +180,55 @@ def write_sources(etc: Path, into: Path) -> None:
     """Derive a private sources list from the machine's own.
 
     Each entry of type ``deb`` or ``deb-src`` is written with both types. Disabled entries and CD-ROMs stay out;
-    options that turn verification off are dropped.
+    options that turn verification off are dropped. Where there are entries for Debian 12, all others stay out: a
+    mirror of somebody else's that is down is no matter of ours.
 
     :raises SourceError: no entry is left.
     """
     lines: list[str] = []
     for file in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))]:
         if file.is_file():
-            lines.extend(_one_line_entries(file.read_text(encoding="utf-8")))
+            lines.extend(_one_line_entries(_text(file)))
     paragraphs: list[str] = []
     for file in sorted((etc / "sources.list.d").glob("*.sources")):
-        paragraphs.extend(_deb822_entries(file.read_text(encoding="utf-8")))
+        paragraphs.extend(_deb822_entries(_text(file)))
     if not lines and not paragraphs:
         raise SourceError(
             f"{etc} names no Debian mirror",
             why="neither sources.list nor sources.list.d has an enabled deb entry",
             hint="give the machine's apt a Debian 12 mirror",
         )
+    debian_lines = [line for line in lines if _line_is_debians(line)]
+    debian_paragraphs = [text for paragraph in paragraphs for text in _narrowed(paragraph)]
+    if debian_lines or debian_paragraphs:
+        lines, paragraphs = debian_lines, debian_paragraphs
     (into / "machine.list").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     (into / "machine.sources").write_text("\n".join(paragraphs), encoding="utf-8")
+
+
+def debian_suites(suites: str, components: str) -> list[str]:
+    """Those suites of an entry that are Debian 12's own; none where its components aren't Debian's.
+
+    :param suites: as the entry has them, and so ``components``: words with spaces between.
+    """
+    return [suite for suite in suites.split() if suite in SUITES] if "main" in components.split() else []
+
+
+def _line_is_debians(line: str) -> bool:
+    words = re.sub(r"\[.*?\]", "", line).split()
+    return len(words) > 3 and bool(debian_suites(words[2], " ".join(words[3:])))
+
+
+def _narrowed(paragraph: str) -> Iterable[str]:
+    entry = Deb822(paragraph)
+    if suites := debian_suites(entry.get("Suites", ""), entry.get("Components", "")):
+        entry["Suites"] = " ".join(suites)
+        yield entry.dump()
+
+
+def _text(file: Path) -> str:
+    """A sources list, in whatever encoding its comments are: what counts in it is ASCII."""
+    return file.read_text(encoding="utf-8", errors="replace")
 
 
 def _one_line_entries(text: str) -> Iterable[str]:

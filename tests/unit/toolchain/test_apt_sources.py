@@ -62,7 +62,7 @@ def test_deb822_paragraphs_are_written_with_both_types(etc: Path) -> None:
         "Allow-Insecure: yes\nAllow-Weak: yes\nAllow-Downgrade-To-Insecure: yes\n"
         "\nTypes: deb\nURIs: http://off\nSuites: x\nEnabled: no\n"
         "\nTypes: deb\nURIs: cdrom:[x]/\nSuites: x\n"
-        "\nTypes: deb-src\nURIs: http://on\nSuites: x\nComponents: y\nEnabled: yes\n"
+        "\nTypes: deb-src\nURIs: http://on\nSuites: bookworm\nComponents: main\nEnabled: yes\n"
     )
     text = deb822(etc)
     assert text.count("Types: deb deb-src\n") == 2
@@ -98,3 +98,40 @@ def test_verification_is_left_on() -> None:
         "APT::Get::AllowUnauthenticated",
     ):
         assert f"-o{name}=false" in options
+
+
+def test_sources_of_others_stay_out_where_debians_are_there(tmp_path: Path) -> None:
+    """One of them that is down would end each fetch."""
+    etc, out = tmp_path / "etc", tmp_path / "out"
+    (etc / "sources.list.d").mkdir(parents=True)
+    out.mkdir()
+    (etc / "sources.list").write_text(
+        "deb [arch=amd64] http://mirror.invalid/debian bookworm main contrib\n"
+        "deb http://third.invalid/apt bookworm stable\n"
+        "deb http://pg.invalid/apt bookworm-pgdg main\n"
+    )
+    (etc / "sources.list.d/all.sources").write_text(
+        "Types: deb\nURIs: http://two.invalid/debian\nSuites: bookworm-updates trixie\nComponents: main\n\n"
+        "Types: deb\nURIs: http://node.invalid\nSuites: nodistro\nComponents: main\n"
+    )
+    write_sources(etc, out)
+    assert (out / "machine.list").read_text().splitlines() == [
+        "deb [arch=amd64] http://mirror.invalid/debian bookworm main contrib",
+        "deb-src [arch=amd64] http://mirror.invalid/debian bookworm main contrib",
+    ]
+    text = (out / "machine.sources").read_text()
+    assert "Suites: bookworm-updates\n" in text
+    assert "node.invalid" not in text
+
+
+def test_a_list_that_is_not_utf_8_is_read(tmp_path: Path) -> None:
+    etc, out = tmp_path / "etc", tmp_path / "out"
+    (etc / "sources.list.d").mkdir(parents=True)
+    out.mkdir()
+    (etc / "sources.list").write_bytes(b"# f\xfcr uns\ndeb http://mirror.invalid/debian bookworm main\n")
+    (etc / "sources.list.d/x.sources").write_bytes(
+        b"# f\xfcr uns\nTypes: deb\nURIs: http://two.invalid/debian\nSuites: bookworm\nComponents: main\n"
+    )
+    write_sources(etc, out)
+    assert "mirror.invalid" in (out / "machine.list").read_text()
+    assert "two.invalid" in (out / "machine.sources").read_text()
