@@ -20,6 +20,9 @@ from reconnect.toolchain.base import resolve
 from reconnect.toolchain.gitrepo import git
 from reconnect.toolchain.series import CRLF_HINT, Patch, Series
 
+APPLIED = "refs/reconnect/applied"
+"""Below it, a ref for each variant of the series as it was last applied."""
+
 
 @dataclass(frozen=True)
 class Applied:
@@ -36,7 +39,7 @@ def apply(series: Series, base: str, tree: Path) -> Applied:
     :param tree: the repository with the base; its work tree isn't touched.
     :raises PatchError: a patch doesn't apply; says which, in which file, at which hunk.
     """
-    prefix = f"refs/reconnect/applied/{base[:12]}-{series.digest()[:24]}"
+    prefix = applied_ref(series, base)
     commits = {v: resolve(tree, f"{prefix}/{v}") for v in series.variants}
     if not all(commits.values()):
         with step(f"patch {series.folder.name} ({len(series.patches)} patches)") as current:
@@ -45,8 +48,14 @@ def apply(series: Series, base: str, tree: Path) -> Applied:
             for variant, commit in commits.items():
                 git("update-ref", f"{prefix}/{variant}", commit, cwd=tree)
             current.done(", ".join(f"{v} = {c[:12]}" for v, c in commits.items()))
+        _forget(tree, keep=prefix)
     trees = {v: git("rev-parse", f"{c}^{{tree}}", cwd=tree).output.strip() for v, c in commits.items()}
     return Applied(commits, trees)
+
+
+def applied_ref(series: Series, base: str) -> str:
+    """The ref below which the variants' commits of a series on this base are, once it has been applied."""
+    return f"{APPLIED}/{base[:12]}-{series.digest()[:24]}"
 
 
 def checkout(tree: Path, commit: str) -> bool:
@@ -86,6 +95,21 @@ def checkout(tree: Path, commit: str) -> bool:
         ) from error
     unfinished.unlink()
     return True
+
+
+def _forget(tree: Path, keep: str) -> None:
+    """Drop the commits of what the series was before: an edit of a patch makes a chain of them, and nothing needs it.
+
+    What is checked out stays until the source tree has moved on: it goes with the next edit.
+    """
+    old = git("for-each-ref", "--format=%(refname)", APPLIED, cwd=tree).output.split()
+    lines = "".join(f"delete {ref}\n" for ref in old if not ref.startswith(f"{keep}/"))
+    if not lines:
+        return
+    git("update-ref", "--stdin", cwd=tree, stdin=lines.encode())
+    git("reflog", "expire", "--expire=now", "--expire-unreachable=now", "--all", cwd=tree)
+    # git am and the checkouts write loose objects only, which is what this removes.
+    git("prune", "--expire=now", cwd=tree)
 
 
 def _status(tree: Path) -> str:

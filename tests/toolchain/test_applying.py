@@ -308,6 +308,50 @@ def test_the_order_of_the_series_file_counts(world: World) -> None:
         world.apply()
 
 
+def test_what_a_series_was_before_does_not_stay_in_the_repository(world: World) -> None:
+    """Steps: edit a patch ten times, and apply and check out each time. Verify: objects and refs do not grow.
+
+    One state may stay: it is still checked out when the next one is made.
+    """
+    objects = []
+    for number in range(10):
+        world.export(
+            lambda r, n=number: r.write(rewritten(3, f"three {n}")),  # type: ignore[misc]
+            lambda r, n=number: r.write({"other.txt": f"{n}\n"}),  # type: ignore[misc]
+            baseline=1,
+        )
+        assert world.move()
+        objects.append(int(world.tree.git("count-objects").split()[0]))
+    assert objects[9] == objects[2], objects
+    assert len(world.tree.git("for-each-ref", "refs/reconnect/applied").splitlines()) == 2
+    # What is needed is whole: the base, the applied commits, and the tree that is checked out.
+    world.tree.git("fsck", "--full", "--strict")
+    assert world.tree.git("status", "--porcelain") == ""
+
+
+def test_patches_with_crlf_are_named_as_converted(world: World) -> None:
+    """Steps: convert the mails as a clone with core.autocrlf does; apply; convert them back; apply.
+
+    Verify: the first patch is named with the cause, nothing was changed; then it applies.
+    """
+    world.export()
+    world.move()
+    names = world.export(lambda r: r.write({"other.txt": "1\n"}), lambda r: r.write(rewritten(3, "three")))
+    mails = [world.folder / name for name in names]
+    good = [mail.read_bytes() for mail in mails]
+    for mail in mails:
+        mail.write_bytes(mail.read_bytes().replace(b"\n", b"\r\n"))
+    before = world.state()
+    with pytest.raises(PatchError, match=f"lines that end with CRLF: {names[0]}") as caught:
+        world.apply()
+    assert "autocrlf" in caught.value.hint
+    assert "Debian" not in str(caught.value)
+    assert world.state() == before
+    for mail, content in zip(mails, good, strict=True):
+        mail.write_bytes(content)
+    assert world.move()
+
+
 def test_patch_of_what_does_not_apply_ends_with_4(tiny: Tiny) -> None:
     """Steps: patch; break the second patch; patch; mend it; patch. Verify: 0, 4 with its name, 0."""
     tiny.checkout.run("patch", "--component", "tiny").expect(0, "tiny baseline: ", "tiny patched: ")
