@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import git as gitpython
 
@@ -38,8 +39,8 @@ def import_base(fetched: Fetched, tree: Path) -> str:
     :returns: the base commit's id.
     :raises SourceError: the cached source is damaged, or its tree isn't the pinned one.
     """
-    marker = f"refs/reconnect/imported/{fetched.component.name}/{_ref_word(fetched.identity)}"
-    if (tree / ".git").is_dir() and (known := resolve(tree, marker)):
+    imported = marker(fetched)
+    if (tree / ".git").is_dir() and (known := resolve(tree, imported)):
         if resolve(tree, BASE) != known:
             git("update-ref", BASE, known, cwd=tree)
         return known
@@ -54,17 +55,23 @@ def import_base(fetched: Fetched, tree: Path) -> str:
                 why=str(error),
                 hint=f"remove {fetched.paths[0]} and fetch again",
             ) from error
-        git("update-ref", marker, commit, cwd=tree)
+        git("update-ref", imported, commit, cwd=tree)
         git("update-ref", BASE, commit, cwd=tree)
         current.done(f"base commit {commit[:12]}")
     return commit
 
 
-def resolve(tree: Path, name: str) -> str:
-    """The commit id that a name stands for in a repository, or nothing."""
+def marker(fetched: Fetched) -> str:
+    """The ref that says that a source has been imported; it points to its base commit."""
+    return f"refs/reconnect/imported/{fetched.component.name}/{_ref_word(fetched.identity)}"
+
+
+def resolve(tree: Path, name: str, kind: Literal["commit", "tree"] = "commit") -> str:
+    """The id of the commit that a name stands for in a repository, or of its tree; or nothing."""
     try:
         with open_repository(tree) as repo:
-            return str(repo.commit(name).hexsha)
+            commit = repo.commit(name)
+            return str(commit.hexsha if kind == "commit" else commit.tree.hexsha)
     except (ValueError, IndexError, gitpython.BadName, gitpython.GitError):
         return ""
 

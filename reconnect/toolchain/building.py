@@ -105,13 +105,11 @@ def _variant(workspace: Workspace, patched: Patched, variant: str, flavour: Flav
     bench = Workbench(workspace, component, variant, flavour)
     built = _built(workspace, patched, variant, flavour)
     prefix = built.prefix
-    inputs = {"source (base or patches)": built.tree, **bench.configure_inputs}
-    done = workspace.work(component.name) / f"{bench.name}.built.json"
-    reason = stamp.why_redo(done, inputs, {p: prefix / p for p in component.build.products})
+    reason = why_build(workspace, bench, built.tree)
     if not reason:
         say(f"    {component.name} {bench.name}: up to date ({built.commit[:12]})")
         return built
-    done.unlink(missing_ok=True)
+    bench.stamp.unlink(missing_ok=True)
     disk.require(workspace.build, component.build.disk_mib // 2, f"building {component.name}")
     with step(f"build {component.name} {bench.name}") as current:
         say(f"    {reason}")
@@ -121,7 +119,7 @@ def _variant(workspace: Workspace, patched: Patched, variant: str, flavour: Flav
         for argv in bench.recipe.install(bench.build, bench.place):
             bench.run("install", argv)
         publish(component, bench.place, prefix)
-        stamp.write(done, inputs)
+        stamp.write(bench.stamp, _inputs(bench, built.tree))
         current.done(f"{prefix.relative_to(workspace.root)} from {built.commit[:12]}")
     return built
 
@@ -137,6 +135,19 @@ def _built(workspace: Workspace, patched: Patched, variant: str, flavour: Flavou
         patched.applied.trees[variant],
         tuple(p.name for p in patched.series.upto(variant)),
     )
+
+
+def why_build(workspace: Workspace, bench: Workbench, tree: str) -> str:
+    """Why a variant must be built (again), as :func:`reconnect.kit.stamp.why_redo` says it.
+
+    :param tree: of the commit that it is to be compiled from; empty where there is none yet.
+    """
+    prefix = workspace.install(bench.component.name, bench.name)
+    return stamp.why_redo(bench.stamp, _inputs(bench, tree), {p: prefix / p for p in bench.component.build.products})
+
+
+def _inputs(bench: Workbench, tree: str) -> dict[str, str]:
+    return {"source (base or patches)": tree, **bench.configure_inputs}
 
 
 def publish(component: Component, place: BuildPaths, prefix: Path) -> None:

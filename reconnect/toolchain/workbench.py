@@ -85,6 +85,7 @@ class Workbench:
 
     :ivar name: variant and flavour, for example ``patched-asan``.
     :ivar place: the folders.
+    :ivar stamp: what the install was made from, written when it is there.
     :ivar log: takes the output of all commands since :meth:`begin`.
     :ivar step: shows the progress of all commands.
     """
@@ -119,6 +120,7 @@ class Workbench:
         )
         self.log = log or work / "logs" / f"{self.name}.log"
         self.environment = _environment(workspace)
+        self.stamp = work / f"{self.name}.built.json"
         self._configured = work / f"configured{flavour.suffix}.json"
 
     @cached_property

@@ -220,6 +220,38 @@ def test_status_tells_how_far_each_component_is(tiny: Tiny) -> None:
         assert re.search(expected, "\n".join(x.rstrip() for x in done.output.splitlines()), re.MULTILINE), done.output
 
 
+def test_status_tells_which_builds_are_outdated_and_by_what(tiny: Tiny) -> None:
+    """Steps: build; change, one after the other, a patch, an option, the product, the pin. Verify: what is said."""
+    tiny.checkout.run(*BUILD).expect(0)
+
+    def built() -> str:
+        done = tiny.checkout.run("status", "--offline", COLUMNS="300").expect(0)
+        (row,) = (line for line in done.output.splitlines() if line.startswith("tiny "))
+        return row[row.index("baseline") :].rstrip()
+
+    assert built() == "baseline, patched"
+    mail = tiny.checkout.patches / "tiny" / tiny.names[1]
+    good = mail.read_text()
+    mail.write_text(good.replace("+\treturn 2;", "+\treturn 3;"))
+    source = "(outdated: changed: source (base or patches))"
+    assert built() == f"baseline {source}, patched {source}"
+    # Once it is applied, it is known that the baseline is the same.
+    tiny.checkout.run("patch", "--component", "tiny").expect(0)
+    assert built() == f"baseline, patched {source}"
+    mail.write_text(good)
+    tiny.checkout.run(*BUILD).expect(0)
+    tiny.stacks(configure=["--with-something"])
+    options = "(outdated: changed: configure options)"
+    assert built() == f"baseline {options}, patched {options}"
+    tiny.stacks()
+    tiny.prints("baseline").unlink()
+    assert built() == "baseline (outdated: missing: bin/tiny), patched"
+    tiny.repo.commit({"noise.txt": "new"}, "newer")
+    tiny.stacks(commit=tiny.repo.head)
+    tiny.checkout.run("fetch", "--component", "tiny").expect(0)
+    assert built() == f"baseline {source}, patched {source}"
+
+
 def test_a_sanitized_build_lies_beside_the_ordinary_one(tiny: Tiny) -> None:
     """Steps: build; build with the sanitizer, twice; build the stack with it.
 
