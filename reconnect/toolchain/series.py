@@ -1,7 +1,8 @@
 """A series: ``patches/NAME/series`` in quilt's order, one ``git format-patch`` mail per patch.
 
-A line ``# feature`` parts the series: the patches before it are what the component needs to compile and run here at
-all (the variant *baseline*, the control that must be found dead), those after it are what the project is for. All of
+The first line ``# fixes`` or ``# feature`` parts the series: the patches before it are what the component needs to
+compile and run here at all (the variant *baseline*, the control that must be found dead), those after it are what the
+project is for. Fixes are what is right without any new behaviour; nothing but a reader tells them from features. All of
 them together are the variant *patched*.
 """
 
@@ -21,8 +22,8 @@ from unidiff.patch import PatchedFile, PatchSet
 
 from reconnect.kit.errors import PatchError
 
-FEATURE = "# feature"
-"""The line that ends the baseline part of a series file."""
+PARTS = ("# fixes", "# feature")
+"""The lines that begin a part of a series file; the first of them ends the baseline part."""
 
 CRLF_HINT = "git converted it (core.autocrlf); git config core.autocrlf false, remove it, git checkout it again"
 
@@ -76,7 +77,7 @@ class Patch:
 class Series:
     """The patches of a component, in order.
 
-    :param baseline: those before the ``# feature`` line.
+    :param baseline: those before the first line of :data:`PARTS`.
     :param feature: those after it.
     """
 
@@ -193,9 +194,9 @@ def _names(folder: Path) -> tuple[list[str], list[str]]:
     parts: tuple[list[str], list[str]] = ([], [])
     current = parts[0]
     for line in lines:
-        if line.strip() == FEATURE:
+        if line.strip() in PARTS:
             current = parts[1]
         elif name := line.partition("#")[0].strip():
             current.append(name)
     # Without the line, the whole series is what the project is for.
-    return parts if any(line.strip() == FEATURE for line in lines) else ([], parts[0])
+    return parts if any(line.strip() in PARTS for line in lines) else ([], parts[0])

@@ -7,7 +7,7 @@ from __future__ import annotations
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,15 @@ REFUSED = {
 }
 """What each says to options of a chardev whose peer is absent."""
 
+HINT = "With reconnect=1 a character device whose peer is absent connects to it later."
 UNABLE = "Unable to connect character device vhost"
+WRONG = [
+    ("file", "Socket operation on non-socket"),
+    ("below a file", "Not a directory"),
+    ("loop", "Too many levels of symbolic links"),
+    ("long", "File name too long"),
+    ("datagram", "Protocol wrong type for socket"),
+]
 PAUSED = Shape(paused=True)
 PLUGGED = Shape(card=False)
 GUEST_SECONDS = 60.0
@@ -64,11 +72,12 @@ def _serial(name: str, path: Path, *options: str) -> list[str]:
 
 
 def _refusal(qemu: Qemu, *words: str) -> str:
-    """The only line of a QEMU that ends at once with exit code 1, without the program's name."""
+    """The reason of a QEMU that ends at once with exit code 1, without the program's name and without a hint."""
     command = [str(qemu.binary), "-machine", "none", "-nodefaults", "-display", "none", *words]
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS)
-    (line,) = ended.stderr.splitlines()
+    line, *hints = ended.stderr.splitlines()
     assert (ended.returncode, ended.stdout) == (1, "")
+    assert hints in ([], [HINT])
     return line.partition(": ")[2]
 
 
@@ -123,32 +132,67 @@ def test_a_reconnect_time_that_would_not_be_kept(reference: Binaries, short_tmp:
         assert refusal.endswith(why), options
 
 
-@pytest.mark.parametrize("scheme", ["default", "explicit"])
-def test_qemu_starts_before_its_backend(testbeds: Callable[..., ScriptedTestbed], scheme: str) -> None:
-    """Steps: start QEMU without a backend; start that after a few attempts; then take it away once more.
+def test_qemu_starts_before_its_backend(testbeds: Callable[..., ScriptedTestbed]) -> None:
+    """Steps: start QEMU with reconnect=1 and without a backend; start that when the guest is up; then take it away once
+    more.
 
-    Verify: QEMU waits, and says so in one line an outage; each time the guest has its network afterwards.
+    Verify: the monitor is served, the guest boots with its link down, QEMU says so in a line an outage and one for the
+    start; each time the guest has its network afterwards.
     """
-    testbed = testbeds(scheme=scheme)
+    testbed = testbeds(scheme="explicit")
     testbed.kill_backend()
-
-    def wait_and_start() -> None:
-        testbed.waiter.sleep(Deadline(ATTEMPTS_SECONDS))
-        (line,) = testbed.said()
-        assert UNABLE in line
-        assert "trying again every 1 s" in line
-        testbed.revive_backend()
-
     deadline = Deadline(testbed.options.boot)
-    testbed.power_on(deadline, wait_and_start)
+    testbed.power_on(deadline)
+    assert testbed.ask("query-status")["status"] == "running"
+    testbed.waiter.wait(lambda: testbed.vm.agent.ready, deadline, "the guest to boot")
+    testbed.until(lambda: testbed.vm.record.link_up is False, "the guest's link to be down")
+    unable, start = testbed.said()
+    assert UNABLE in unable
+    assert "trying again every 1 s" in unable
+    assert "netdev net starts without its backend" in start
+    testbed.revive_backend()
     testbed.steady(deadline)
-    assert len(testbed.said()) == 1
+    assert len(testbed.said()) == 2
     testbed.kill_backend()
     testbed.until(lambda: testbed.vm.record.link_up is False, "the guest's link to be down")
     testbed.waiter.sleep(Deadline(ATTEMPTS_SECONDS))
     testbed.revive_backend()
     testbed.steady()
     assert len([line for line in testbed.said() if UNABLE in line]) == 2
+
+
+def test_a_backend_that_is_not_there_at_start(reference: Binaries, short_tmp: Path) -> None:
+    """Verify: without reconnect, or with none, QEMU ends at once and says why: it waits for nobody unasked."""
+    for options in ([], ["reconnect=0"]):
+        chardev = ",".join([f"socket,id=vhost,path={short_tmp}/none", *options])
+        refusal = _refusal(reference.patched, "-chardev", chardev, "-netdev", "vhost-user,id=n,chardev=vhost")
+        assert refusal.endswith("No such file or directory"), options
+
+
+@pytest.mark.parametrize(("kind", "why"), WRONG)
+def test_what_no_waiting_mends_ends_the_start(reference: Binaries, short_tmp: Path, kind: str, why: str) -> None:
+    """Steps: reconnect=1, and a path that leads to nobody whatever comes.
+
+    Verify: QEMU ends at once, and names the path and the reason.
+    """
+    path = short_tmp / "vhost.sock"
+    with ExitStack() as stack:
+        if kind == "file":
+            path.touch()
+        elif kind == "below a file":
+            path.touch()
+            path /= "vhost.sock"
+        elif kind == "loop":
+            path.symlink_to(path.name)
+        elif kind == "long":
+            path = short_tmp / ("x" * 120)
+        elif kind == "datagram":
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            listener.bind(str(path))
+        chardev = f"socket,id=vhost,path={path},reconnect=1"
+        refusal = _refusal(reference.patched, "-chardev", chardev, "-netdev", "vhost-user,id=n,chardev=vhost")
+    assert str(path) in refusal
+    assert refusal.endswith(why)
 
 
 def test_another_chardev_needs_its_peer_at_start(reference: Binaries, short_tmp: Path) -> None:

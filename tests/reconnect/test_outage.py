@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from types import MappingProxyType
 
+import pytest
+
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.matrix.testbed import Shape
 from reconnect.lab.qemu.memory_backend import memory_folder
@@ -38,34 +40,22 @@ class ManyPairs(ScriptedTestbed):
     )
 
 
-def test_a_first_backend_that_can_not_enable_rings(testbeds: Callable[..., ScriptedTestbed]) -> None:
-    """Steps: the guest boots with a backend without PROTOCOL_FEATURES, which is restarted a few times; then a good one.
+def test_a_backend_without_protocol_features(testbeds: Callable[..., ScriptedTestbed]) -> None:
+    """Steps: the guest boots with a backend without PROTOCOL_FEATURES, which is restarted a few times; then one with.
 
-    Verify: neither QEMU can work with the first kind, and a failed start leaves nothing behind: no descriptor, and no
-    ring at a wrong place when the good one brings the network.
+    Verify: each has its network, as the rings of the first kind start enabled, and QEMU's descriptors stay as many.
     """
     testbed = testbeds()
-    bad = Script.parse(f"GET_FEATURES#any:answer={FEATURES & ~(1 << Feature.PROTOCOL_FEATURES):#x}@any", hang_up=True)
-    testbed.load(bad)
-    testbed.power_on(Deadline(testbed.options.boot))
-    testbed.waiter.wait(lambda: testbed.vm.agent.ready, Deadline(testbed.options.boot), "the guest to boot")
+    plain = Script.parse(f"GET_FEATURES#any:answer={FEATURES & ~(1 << Feature.PROTOCOL_FEATURES):#x}@any", hang_up=True)
+    testbed.load(plain)
+    testbed.boot()
     held = []
-    for _ in range(ATTEMPTS):
-        mark = testbed.load(bad)
-        testbed.until(partial(_given_up, testbed, mark), "an attempt")
-        # It is over when the monitor answers.
-        testbed.ask("query-status")
+    for script in (plain, plain, Script(hang_up=True), plain):
+        testbed.load(script)
+        testbed.steady()
         held.append(testbed.usage.fds)
-    testbed.load(Script(hang_up=True))
-    testbed.steady()
-    assert held == [held[0]] * ATTEMPTS
+    assert held[0] == held[1] == held[3]
     assert not testbed.backend.broken_rules()
-
-
-def _given_up(testbed: ScriptedTestbed, mark: int) -> bool:
-    """Whether QEMU has come to the end of the rings' start, or has hung up."""
-    events = testbed.backend.events
-    return bool(events.of("message", mark, name="SET_VRING_KICK", n=2) or events.of("closed", mark, by="front-end"))
 
 
 def test_the_queues_of_a_backend_that_is_slow_to_read(testbeds: Callable[..., ScriptedTestbed]) -> None:
@@ -125,6 +115,32 @@ def test_the_backend_dies_as_its_netdev_is_deleted(testbeds: Callable[..., Scrip
     testbed.until(lambda: testbed.backend.events.of("triggered", mark), "the backend to say that it died")
     for _ in range(ATTEMPTS):
         assert testbed.ask("query-status")["status"] == "running"
+
+
+@pytest.mark.parametrize("name", ["net", "card"])
+def test_a_link_that_the_user_took_down_stays_down(testbeds: Callable[..., ScriptedTestbed], name: str) -> None:
+    """Steps: set_link off, by the netdev and by the card; restart the backend; set_link on while it is away; let it
+    come back.
+
+    Verify: the link is down until the user has taken it up and the backend is there.
+    """
+    testbed = testbeds()
+    testbed.exchange = {"virtio-net-pci,netdev=net,romfile=": "virtio-net-pci,id=card,netdev=net,romfile="}
+    testbed.boot()
+    testbed.ask("set_link", name=name, up=False)
+    testbed.until(lambda: testbed.vm.record.link_up is False, "the guest's link to be down")
+    links = len(testbed.vm.record.links)
+    mark = testbed.load(Script(hang_up=True))
+    handshake = partial(testbed.backend.events.of, "message", name="SET_OWNER")
+    testbed.until(lambda: handshake(mark), "the handshake")
+    testbed.ask("query-status")
+    assert not testbed.backend.events.of("ready", mark)
+    testbed.lose_backend()
+    testbed.ask("set_link", name=name, up=True)
+    testbed.ask("query-status")
+    assert len(testbed.vm.record.links) == links
+    testbed.load(Script())
+    testbed.steady(Deadline(60))
 
 
 def test_the_user_takes_the_link_up_while_the_backend_is_away(testbeds: Callable[..., ScriptedTestbed]) -> None:

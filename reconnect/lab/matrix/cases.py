@@ -86,7 +86,8 @@ GREETING_LIES = (
 )
 TABLE = ("SET_MEM_TABLE:nack", "SET_MEM_TABLE:drop-fds", "SET_MEM_TABLE:wrong-request")
 LIES = {
-    "startup": GREETING_LIES,
+    # A backend with too few queues ends the start: nothing but another backend would mend that.
+    "startup": tuple(lie for lie in GREETING_LIES if not lie.startswith("GET_QUEUE_NUM:answer")),
     # A refused memory table is not the end either, though it comes when the greeting is over: QEMU's card would fall
     # back to a data path without a switch.
     "reconnect": (*GREETING_LIES, *TABLE),
@@ -101,7 +102,7 @@ GONES: dict[str, tuple[str, ...]] = {
 
 # One that is no good for a while, on each connection: QEMU must try again at its interval, and not as fast as it can.
 USELESS = ("CONNECT:after-read@any", "GET_QUEUE_NUM:answer=0@any", "GET_FEATURES#any:answer=0x40000000@any")
-SPINS = {"startup": USELESS[:2], "reconnect": (*USELESS, "SET_MEM_TABLE:nack@any")}
+SPINS = {"startup": USELESS[:1], "reconnect": (*USELESS, "SET_MEM_TABLE:nack@any")}
 
 # One that keeps silent: QEMU must give it up when its time limit is over, and its monitor must answer then. Where it
 # keeps silent from the first message of a reconnect on, the virtual machine must not stall meanwhile. Each takes as

@@ -1,7 +1,7 @@
 """``wedge:WORD@reconnect``: the backend hangs before it accepts, and QEMU and the guest are kept busy meanwhile.
 
 The stub is stopped (SIGSTOP) when it has hung up. QEMU connects, as the kernel lets it, and asks. Until the answer
-the backend is as good as absent: the monitor and the guest must be served, a migration refused, and QEMU must send
+the backend is as good as absent: the monitor and the guest must be served, a migration begun, and QEMU must send
 nothing but its question, whatever is done:
 
 ============  ========================================================================================================
@@ -76,7 +76,7 @@ class Wedge(MatrixCase):
         if self.case.variant == "reboot":
             self._do("reboot")
             return
-        self._must_not_migrate()
+        self._must_migrate()
         self._do("set-link")
         self._do("stop-cont")
         self.testbed.order("reload", deadline=Deadline(LOAD_SECONDS))
@@ -88,12 +88,13 @@ class Wedge(MatrixCase):
         for command, arguments in ACTIONS[action]:
             self._monitor(command, arguments)
 
-    def _must_not_migrate(self) -> None:
+    def _must_migrate(self) -> None:
+        """A migration begins; it is not needed any further."""
         try:
             self._monitor("migrate", {"uri": "exec:cat >/dev/null"})
-        except CommandRefused:
-            return
-        raise CellFailed("QEMU began a migration before its backend had answered")
+        except CommandRefused as refused:
+            raise CellFailed(f"QEMU refused a migration before its backend had answered: {refused.what}") from refused
+        self._monitor("migrate_cancel", {})
 
     def _check_question(self) -> None:
         """What came in while the stub hung is read when it goes on: the question, and then the handshake."""

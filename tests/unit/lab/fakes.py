@@ -255,9 +255,8 @@ class FakeTestbed(Testbed):
 
         def migrate(**_: object) -> object:
             self.qemu.coming["MIGRATION"] = [{"status": "completed"}]
-            if not self.stub.open:
-                raise without
-            self.stub.say("reply", name="SET_LOG_BASE")
+            if self.stub.open:
+                self.stub.say("reply", name="SET_LOG_BASE")
             return {}
 
         def netdev_add(**_: object) -> object:

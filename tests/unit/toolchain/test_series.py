@@ -69,10 +69,11 @@ def test_order_comments_and_the_feature_line(tmp_path: Path) -> None:
         ("a.patch\n# feature\n", 1, 0, ("patched",)),
         ("", 0, 0, ("patched",)),
         ("# feature\n", 0, 0, ("patched",)),
+        ("a.patch\n# fixes\nb.patch\n# feature\n", 1, 1, ("baseline", "patched")),
     ],
 )
 def test_the_division(tmp_path: Path, text: str, baseline: int, feature: int, variants: tuple[str, ...]) -> None:
-    read = series.read(make(tmp_path / "s", text, "a.patch"))
+    read = series.read(make(tmp_path / "s", text, "a.patch", "b.patch"))
     assert (len(read.baseline), len(read.feature), read.variants) == (baseline, feature, variants)
 
 

@@ -121,7 +121,6 @@ class _Watch:
 def hanging(testbed: FakeTestbed, monkeypatch: pytest.MonkeyPatch) -> FakeTestbed:
     """A stub that is stopped when it has hung up, and a QEMU that does all right."""
     monkeypatch.setattr(wedge, "SocketWatch", _Watch)
-    testbed.qemu.answers["migrate"] = CommandRefused("its backend is away")
     testbed.stub.react = lambda _: testbed.stub.hang_up()
     testbed.stub.signalled = lambda number: testbed.stub.connect() if number == signal.SIGCONT else None
     return testbed
@@ -182,11 +181,13 @@ def test_a_connection_that_is_announced_too_early(hanging: FakeTestbed) -> None:
         run(hanging, WEDGE)
 
 
-@pytest.mark.guards("matrix/wedge.py Wedge._must_not_migrate: QEMU began a migration before its ...")
+@pytest.mark.guards("matrix/wedge.py Wedge._must_migrate: QEMU refused a migration before its ...")
 def test_a_migration_without_an_answer(hanging: FakeTestbed) -> None:
-    """Verify: it must be refused."""
-    hanging.qemu.answers["migrate"] = {}
-    with pytest.raises(CellFailed, match="QEMU began a migration before its backend had answered"):
+    """Verify: it must not be refused."""
+    hanging.qemu.answers["migrate"] = CommandRefused("its backend is away")
+    with pytest.raises(
+        CellFailed, match="QEMU refused a migration before its backend had answered: its backend is away"
+    ):
         run(hanging, WEDGE)
 
 
