@@ -76,6 +76,7 @@ def test_during_a_compile(tiny: Tiny, gate: Gate, sig: int) -> None:
     assert says(tiny.prints("patched")) == "part 2"
 
 
+@pytest.mark.compiler
 def test_a_compile_ends_when_its_task_is_killed(tiny: Tiny, gate: Gate) -> None:
     """Steps: SIGKILL just the task while its compiler runs. Verify: all that it had started ends by itself."""
     with tiny.checkout.start(*BUILD, GATE=str(gate.path)) as task:

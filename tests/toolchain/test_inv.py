@@ -130,10 +130,13 @@ def test_a_python_package_without_a_hash_is_refused(nobodys: Checkout) -> None:
     assert not (nobodys.root / ".venv").exists()
 
 
-def test_inv_is_clean_shell() -> None:
+def test_our_shell_is_clean() -> None:
+    """What the Dockerfile runs in its own lines is checked with it, by hadolint."""
     if not shutil.which("shellcheck"):
         pytest.skip("shellcheck is not on this machine")
-    scripts = [ROOT / "inv", ROOT / ".ci/run", *sorted((ROOT / "reconnect/lab/probe").glob("*.sh"))]
+    docker = [path for path in sorted((ROOT / "docker").iterdir()) if path.read_bytes().startswith(b"#!/bin/sh\n")]
+    assert {path.name for path in docker} >= {"entrypoint", "install-packages"}
+    scripts = [ROOT / "inv", ROOT / ".ci/run", *docker, *sorted((ROOT / "reconnect/lab/probe").glob("*.sh"))]
     done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert done.returncode == 0, done.stdout
 

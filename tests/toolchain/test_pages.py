@@ -82,6 +82,7 @@ def test_a_series_is_edited_as_the_page_says(tiny_under_git: Tiny) -> None:
     assert "edit" not in _run(tiny, "git -C build/work/tiny/source branch --list edit")
 
 
+@pytest.mark.compiler
 def test_a_series_is_moved_to_a_new_source_as_the_page_says(tiny_under_git: Tiny) -> None:
     """Steps: the tree of one's own; a source that has changed beside what the patches change; the page's rebase.
 

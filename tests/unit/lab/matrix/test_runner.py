@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from reconnect.lab.cell import Cell
-from reconnect.lab.matrix import runner
+from reconnect.lab.matrix import hotplug, runner
 from reconnect.lab.matrix.cases import Case
 from reconnect.lab.matrix.runner import run_matrix
 from reconnect.report.results import CellResult
@@ -103,13 +103,16 @@ def test_a_guest_that_does_not_boot(testbeds: Testbeds, tmp_path: Path) -> None:
 
 
 @pytest.mark.guards("matrix/runner.py _Runner._testbed_for waits for the guest's probes to be answered")
-def test_a_guest_that_boots_without_a_network(testbeds: Testbeds, tmp_path: Path) -> None:
+def test_a_guest_that_boots_without_a_network(
+    testbeds: Testbeds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Verify: an error; where the card comes later there is no network to wait for."""
 
     def silent(testbed: FakeTestbed) -> None:
         testbed.stub.network = lambda _: None
         testbed.qemu.network = False
 
+    monkeypatch.setattr(hotplug, "GUEST_SECONDS", OPTIONS.recovery)
     testbeds.prepare = silent
     (result,) = _run(tmp_path, "rehearse@reconnect")
     assert result.verdict == "error"
