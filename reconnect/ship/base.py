@@ -86,15 +86,18 @@ def pinned(dockerfile: Path) -> str:
     return found[1]
 
 
-def provide(engine: Engine, request: str, dockerfile: Path, apt: HostApt, work: Path) -> Base:
+def provide(
+    engine: Engine, request: str, dockerfile: Path, apt: HostApt, work: Path, *, no_cache: bool = False
+) -> Base:
     """Give the engine a base.
 
     :param request: an image's reference, ``mmdebstrap``, or nothing: the pinned one where a registry is reached.
     :param work: folder for what is made on the way.
+    :param no_cache: a base that mmdebstrap makes is made again, with the packages that the mirror has now.
     :raises SourceError: a registry answered with something else, or the mirror did not serve Debian 12.
     """
     if request == MMDEBSTRAP:
-        return bootstrap(engine, apt, work, "by --base mmdebstrap")
+        return bootstrap(engine, apt, work, "by --base mmdebstrap", no_cache=no_cache)
     reference = request or pinned(dockerfile)
     unreached = pull(engine, reference)
     if not unreached:
@@ -104,7 +107,7 @@ def provide(engine: Engine, request: str, dockerfile: Path, apt: HostApt, work: 
             f"the base image {reference} is unavailable", why=unreached, hint="check the name, or --base mmdebstrap"
         )
     say("no image registry is reached: the base is made by mmdebstrap from this machine's Debian mirror")
-    return bootstrap(engine, apt, work, "no image registry is reached")
+    return bootstrap(engine, apt, work, "no image registry is reached", no_cache=no_cache)
 
 
 def pull(engine: Engine, reference: str) -> str:
@@ -140,9 +143,10 @@ def _unreached(engine: Engine, reference: str, error: CommandError) -> str:
     return said.rsplit(": ", 1)[-1]
 
 
-def bootstrap(engine: Engine, apt: HostApt, work: Path, why: str) -> Base:
+def bootstrap(engine: Engine, apt: HostApt, work: Path, why: str, *, no_cache: bool = False) -> Base:
     """Make a Debian 12 base with mmdebstrap and give it to the engine; the archive is kept for the next call.
 
+    :param no_cache: make it again, whatever is kept.
     :raises HostError: mmdebstrap is missing or not allowed to work.
     :raises SourceError: the mirror does not serve what it needs.
     """
@@ -155,7 +159,7 @@ def bootstrap(engine: Engine, apt: HostApt, work: Path, why: str) -> Base:
     archive = context / "base.tar"
     argv = bootstrap_argv(apt, context / "partial.tar")
     inputs = {"apt sources": apt.sources.read_text(encoding="utf-8"), "options": stamp.digest(*_DPKG_OPTIONS, _HOOK)}
-    if stamp.why_redo(context / "stamp.json", inputs, {"base.tar": archive}):
+    if no_cache or stamp.why_redo(context / "stamp.json", inputs, {"base.tar": archive}):
         shutil.rmtree(context, ignore_errors=True)
         context.mkdir(parents=True)
         disk.require(context, 1000, "the base image")
@@ -179,7 +183,7 @@ def bootstrap(engine: Engine, apt: HostApt, work: Path, why: str) -> Base:
         (context / ".dockerignore").write_text("*\n!base.tar\n", encoding="utf-8")
         stamp.write(context / "stamp.json", inputs)
     iidfile = work / "base.id"
-    build = ImageBuild(context, context / "Dockerfile")
+    build = ImageBuild(context, context / "Dockerfile", no_cache=no_cache)
     try:
         command.run(engine.build(build, iidfile), env=engine.environment, log=work / "base.log", timeout=600)
     except CommandError as error:

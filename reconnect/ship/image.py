@@ -41,7 +41,7 @@ class Request:
     """The words of the command line; empty ones leave the choice to us.
 
     :param base: an image's reference, or ``mmdebstrap``.
-    :param no_cache: build each step again.
+    :param no_cache: build each step again, a base by mmdebstrap included.
     """
 
     engine: str = ""
@@ -138,7 +138,7 @@ def _base(
     work = context.folder(workspace)
     obstacles: list[HostError] = []
     for engine in candidates:
-        base = base_images.provide(engine, request.base, dockerfile(workspace), apt, work)
+        base = base_images.provide(engine, request.base, dockerfile(workspace), apt, work, no_cache=request.no_cache)
         obstacle = running.obstacle(engine, base.reference, work / "engine.log")
         if not obstacle:
             say(f"engine {engine.name}; base {base.reference}: {base.why}")

@@ -71,6 +71,23 @@ def test_where_none_is_reached_mmdebstrap_makes_it_once(
     assert sum(call.startswith("mmdebstrap") for call in host.calls) == 1
 
 
+@pytest.mark.parametrize("request_", ["", base.MMDEBSTRAP])
+def test_without_a_cache_mmdebstrap_makes_it_anew(
+    host: Host, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path, request_: str
+) -> None:
+    """Steps: make a base; make it again without the cache. Verify: the second has what the mirror has by then."""
+    buildah(pulling(UNREACHED))
+    newer = tmp_path / "newer"
+    last = f'for word in "$@"; do archive=$before before=$word; done; cat {newer} >"$archive"'
+    mmdebstrap(host, last)
+    for packages in ("old", "new"):
+        newer.write_text(packages)
+        base.provide(Buildah(), request_, DOCKERFILE, apt, tmp_path / "work", no_cache=packages == "new")
+        assert (tmp_path / "work/base/base.tar").read_text() == packages
+    builds = [call for call in host.calls if call.startswith("buildah build")]
+    assert ["--no-cache" in call for call in builds] == [False, True]
+
+
 def test_another_image_than_the_digest_names_is_never_replaced(
     host: Host, buildah: Callable[[str], None], apt: HostApt, tmp_path: Path
 ) -> None:

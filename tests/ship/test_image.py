@@ -54,6 +54,16 @@ def test_the_tag_comes_last_and_nothing_is_done_twice(
     assert len(tags(host)) == 2
 
 
+def test_no_cache_reaches_a_base_by_mmdebstrap(
+    host: Host, buildah: Install, workspace: Workspace, facts: Config
+) -> None:
+    buildah("")
+    host.engine("mmdebstrap", 'for word in "$@"; do archive=$before before=$word; done; echo archive >"$archive"')
+    for no_cache in (False, False, True):
+        image.build(workspace, facts, Request(base="mmdebstrap", no_cache=no_cache))
+    assert sum(call.startswith("mmdebstrap") for call in host.calls) == 2
+
+
 def test_an_input_that_changed_is_built_anew(
     host: Host, buildah: Install, workspace: Workspace, facts: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
