@@ -10,7 +10,7 @@ from reconnect.kit.console import say
 from reconnect.kit.errors import ConfigError
 from reconnect.kit.lock import exclusive
 from reconnect.project.settings import CACHEDIR_TAG
-from reconnect.project.workspace import Workspace
+from reconnect.project.workspace import RESULTS, Workspace
 
 
 def clean(workspace: Workspace, *, cache: bool) -> None:
@@ -25,9 +25,14 @@ def clean(workspace: Workspace, *, cache: bool) -> None:
         # A build that is under way keeps its folder until it has ended.
         with exclusive(folder, "clean"):
             shutil.rmtree(folder)
-    for path in sorted(workspace.build.glob("[!.]*")):
-        if path != work:
-            _remove(path)
+    # Only now: a build that we waited for may itself have waited for the cells. Each run shares this lock.
+    with exclusive(workspace.use(RESULTS), "clean"):
+        for folder in sorted(p for p in (workspace.build / "install").glob("*") if p.is_dir()):
+            with exclusive(workspace.use(folder.name), "clean"):
+                shutil.rmtree(folder)
+        for path in sorted(workspace.build.glob("[!.]*")):
+            if path != work:
+                _remove(path)
     with contextlib.suppress(OSError):  # a build has begun since
         work.rmdir()
     say(f"removed what was below {workspace.build}")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from reconnect.kit.console import step
-from reconnect.kit.errors import ConfigError
+from reconnect.kit.errors import ConfigError, HostError
+from reconnect.kit.lock import shared
 from reconnect.lab.binaries import Binaries, Libvirt, OpenVswitch, Qemu
 from reconnect.lab.guest.image import Guest, build_guest
 from reconnect.lab.run import new_run_id
 from reconnect.project.config import Component, Config, Switch
-from reconnect.project.workspace import Workspace
+from reconnect.project.workspace import RESULTS, Workspace
 from reconnect.toolchain import guestpackages, switchpackages
 from reconnect.toolchain.building import Built
 from reconnect.toolchain.series import BASELINE, PATCHED
@@ -76,6 +78,24 @@ def open_vswitch(workspace: Workspace, switches: Sequence[Switch]) -> OpenVswitc
         unpacked = switchpackages.unpack(workspace, switch)
         return OpenVswitch(unpacked.version, unpacked.root)
     return None
+
+
+@contextmanager
+def in_use(workspace: Workspace, components: Iterable[str], *, needs: Iterable[Path] = ()) -> Iterator[None]:
+    """Keep what runs below ``build/`` where it is: a clean, or a build of a component, waits until we have ended.
+
+    Nothing may be waited for meanwhile that a build or a clean holds: they may be waiting for us.
+
+    :param components: those whose installs are run.
+    :param needs: what was made before, when nobody kept it.
+    :raises HostError: one of these was removed in between.
+    """
+    with ExitStack() as locks:
+        for name in (RESULTS, *sorted(components)):
+            locks.enter_context(shared(workspace.use(name), "running cells"))
+        if gone := [str(path) for path in needs if not path.exists()]:
+            raise HostError(f"removed by somebody else: {', '.join(gone)}", hint="run the same command again")
+        yield
 
 
 def results_folder(workspace: Workspace) -> Path:

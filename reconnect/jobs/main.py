@@ -97,9 +97,12 @@ def run(workspace: Workspace, config: Config, request: Request) -> RunResult:
     plan = Plan.of([cell.name for cell in planned], info.name, trees, conditions, str(Shard.parse(request.shard)))
     if len(cells) < len(planned):
         say(f"shard {plan.shard}: {len(cells)} of {len(planned)} cells")
-    out_dir = handover.results_folder(workspace)
-    result = run_cells(cells, programs, guest, info, out_dir, options, plan)
-    say(f"report: {os.path.relpath(pages.write(workspace, result, out_dir))}")
+    needs = [guest.kernel, guest.initramfs, *(b.product for variants in builds.values() for b in variants.values())]
+    needs += [programs.ovs.root] if programs.ovs else []
+    with handover.in_use(workspace, (components[role].name for role in builds), needs=needs):
+        out_dir = handover.results_folder(workspace)
+        result = run_cells(cells, programs, guest, info, out_dir, options, plan)
+        say(f"report: {os.path.relpath(pages.write(workspace, result, out_dir))}")
     if not result.good:
         bad = [cell for cell in result.cells if cell.verdict != "pass"]
         raise VerdictError(

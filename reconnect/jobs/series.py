@@ -37,19 +37,21 @@ def run(workspace: Workspace, config: Config, component: Component) -> None:
     :raises VerdictError: it compiles, but doesn't run; lists all such patches.
     """
     guest = handover.guest_image(workspace, config) if component.program == "qemu" else None
-    out_dir = handover.results_folder(workspace)
-    baseline = len(series.read(workspace.patches / component.series).baseline)
-    bad: list[tuple[str, str]] = []
-    steps = 0
-    for built in prefixes.compile_each(workspace, component):
-        steps += 1
-        patch = built.series[-1]
-        cell = CELL if len(built.series) > baseline else BEFORE
-        why = _cell(cell, component, built, guest, out_dir / patch) if guest else _version(built)
-        say(f"    {why or 'runs'}")
-        if why:
-            bad.append((patch, why))
-    say(f"{component.name}: {steps} steps, {steps - len(bad)} run, {len(bad)} do not; logs in {out_dir}")
+    # The component itself stays locked.
+    with handover.in_use(workspace, ()):
+        out_dir = handover.results_folder(workspace)
+        baseline = len(series.read(workspace.patches / component.series).baseline)
+        bad: list[tuple[str, str]] = []
+        steps = 0
+        for built in prefixes.compile_each(workspace, component):
+            steps += 1
+            patch = built.series[-1]
+            cell = CELL if len(built.series) > baseline else BEFORE
+            why = _cell(cell, component, built, guest, out_dir / patch) if guest else _version(built)
+            say(f"    {why or 'runs'}")
+            if why:
+                bad.append((patch, why))
+        say(f"{component.name}: {steps} steps, {steps - len(bad)} run, {len(bad)} do not; logs in {out_dir}")
     if bad:
         raise VerdictError(
             f"{component.name} does not run after {len(bad)} of the {steps} steps of its series",

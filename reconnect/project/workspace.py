@@ -10,6 +10,9 @@ from reconnect.project.settings import CACHEDIR_TAG, Settings
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout that this package was loaded from."""
 
+RESULTS = "results"
+"""See :meth:`Workspace.use`."""
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -45,6 +48,13 @@ class Workspace:
     def install(self, component: str, variant: str) -> Path:
         """What a finished build of a variant consists of."""
         return self.build / "install" / component / variant
+
+    def use(self, name: str) -> Path:
+        """The folder whose lock those share who run what is below ``build/install/NAME`` (or ``results``, ``guest``).
+
+        Its name begins with a dot: a clean, which waits for that lock, leaves it where it is.
+        """
+        return self.build / ".use" / name
 
     @property
     def state(self) -> Path:

@@ -118,7 +118,7 @@ def _variant(workspace: Workspace, patched: Patched, variant: str, flavour: Flav
         shutil.rmtree(bench.place.destdir, ignore_errors=True)
         for argv in bench.recipe.install(bench.build, bench.place):
             bench.run("install", argv)
-        publish(component, bench.place, prefix)
+        publish(workspace, component, bench.place, prefix)
         stamp.write(bench.stamp, _inputs(bench, built.tree))
         current.done(f"{prefix.relative_to(workspace.root)} from {built.commit[:12]}")
     return built
@@ -150,8 +150,8 @@ def _inputs(bench: Workbench, tree: str) -> dict[str, str]:
     return {"source (base or patches)": tree, **bench.configure_inputs}
 
 
-def publish(component: Component, place: BuildPaths, prefix: Path) -> None:
-    """Bring a staged install to its folder, in place of what is there.
+def publish(workspace: Workspace, component: Component, place: BuildPaths, prefix: Path) -> None:
+    """Bring a staged install to its folder, in place of what is there, once nobody runs that any more.
 
     :raises BuildError: a product of stacks.toml is not in it.
     """
@@ -164,10 +164,11 @@ def publish(component: Component, place: BuildPaths, prefix: Path) -> None:
             hint="mend the configure options or the list of products",
         )
     old = prefix.with_name(f".{prefix.name}.old")
-    prefix.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(old, ignore_errors=True)
-    if prefix.exists():
-        prefix.rename(old)
-    staged.rename(prefix)
+    with exclusive(workspace.use(component.name), f"install {component.name}"):
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(old, ignore_errors=True)
+        if prefix.exists():
+            prefix.rename(old)
+        staged.rename(prefix)
     shutil.rmtree(old, ignore_errors=True)
     shutil.rmtree(place.destdir, ignore_errors=True)

@@ -55,7 +55,7 @@ def compile_each(workspace: Workspace, component: Component) -> Iterator[Built]:
                         why=str(error),
                         hint="move what it lacks into it, or change the order of the series",
                     ) from error
-                building.publish(component, bench.place, prefix)
+                building.publish(workspace, component, bench.place, prefix)
             names = tuple(p.name for p in patches[:number])
             tree = git("rev-parse", f"{commit}^{{tree}}", cwd=bench.place.source).output.strip()
             yield Built(component, bench.name, prefix, patched.fetched.version, commit, tree, names)

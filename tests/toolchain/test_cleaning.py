@@ -30,7 +30,7 @@ def below(folder: Path) -> list[str]:
 def test_clean_empties_build_and_keeps_what_git_tracks(filled: Checkout) -> None:
     (filled.root / "build/.setup.lock").touch()
     filled.run("clean").expect(0, "removed what was below")
-    assert below(filled.root / "build") == [".gitignore", ".setup.lock"]
+    assert below(filled.root / "build") == [".gitignore", ".setup.lock", ".use"]
     assert (filled.root / "patches/qemu-7.2/series").exists()
     assert below(filled.cache) == ["CACHEDIR.TAG", "git"]
     filled.run("clean").expect(0)

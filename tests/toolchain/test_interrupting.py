@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
+from reconnect.jobs import handover
+from reconnect.kit.errors import HostError
 from tests.processes import assert_ended
 from tests.toolchain.conftest import Tiny
 from tests.toolchain.test_building import BUILD, says
@@ -221,3 +225,49 @@ def test_the_checks_end_when_their_task_is_killed(checkout: Checkout, gate: Gate
         task.process.kill()
         task.process.wait()
         assert_ended(children, DEADLINE)
+
+
+def test_clean_waits_for_running_cells(tiny: Tiny) -> None:
+    """Steps: build; start a clean while cells run; let them end. Verify: nothing is removed before."""
+    tiny.checkout.run(*BUILD).expect(0)
+    workspace = tiny.checkout.workspace
+    results = workspace.results / "run"
+    results.mkdir(parents=True)
+    with handover.in_use(workspace, ["tiny"]):
+        with tiny.checkout.start("clean") as task:
+            task.wait_for_output(f"waiting for process {os.getpid()} (running cells), which holds {workspace.build}")
+            assert says(tiny.prints("patched")) == "part 2"
+            assert results.exists()
+            task.interrupt()
+            task.wait().expect(130)
+        with tiny.checkout.start("clean") as task:
+            task.wait_for_output("waiting for process")
+            # Whoever builds meanwhile isn't kept waiting by a clean that waits itself.
+            tiny.checkout.run("build", "--component", "other").expect(0)
+    tiny.checkout.run("clean").expect(0)
+    assert not tiny.prints("patched").exists()
+    assert not results.exists()
+
+
+def test_a_build_that_is_finished_waits_for_running_cells(tiny: Tiny) -> None:
+    """Steps: build; change a patch; build while cells run. Verify: they keep their program until they have ended."""
+    tiny.checkout.run(*BUILD).expect(0)
+    mail = tiny.checkout.patches / "tiny" / tiny.names[1]
+    mail.write_text(mail.read_text().replace("+\treturn 2;", "+\treturn 3;"))
+    workspace = tiny.checkout.workspace
+    with ExitStack() as run:
+        run.enter_context(handover.in_use(workspace, ["tiny"]))
+        with tiny.checkout.start(*BUILD) as task:
+            task.wait_for_output(f"waiting for process {os.getpid()} (running cells), which holds {workspace.build}")
+            assert says(tiny.prints("patched")) == "part 2"
+            run.close()
+            task.wait().expect(0)
+    assert says(tiny.prints("patched")) == "part 3"
+
+
+def test_what_was_removed_before_a_run_held_it_is_named(tiny: Tiny) -> None:
+    with (
+        pytest.raises(HostError, match="bin/tiny"),
+        handover.in_use(tiny.checkout.workspace, ["tiny"], needs=[tiny.prints("patched")]),
+    ):
+        pytest.fail("the cells would run")
