@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -264,6 +265,13 @@ def test_a_mirror_whose_head_names_no_branch_is_there(served: Served, tmp_path: 
     assert fetch(served.pin, [url], into) == url
     served.repo.git("init", "--quiet", "--bare", tmp_path / "empty")
     assert origin.reachable((tmp_path / "empty").as_uri()) == "it has no branch and no tag"
+
+
+def test_an_origin_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """git says nothing then: the reason is that its time was up."""
+    monkeypatch.setattr(origin, "CONNECT_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert origin.reachable(f"git://127.0.0.1:{server.getsockname()[1]}/silent") == "no end after 1 s"
 
 
 def test_checkouts_share_the_cache(checkout: Checkout) -> None:

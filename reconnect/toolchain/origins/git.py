@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import git as gitpython
@@ -202,7 +203,7 @@ def _unreachable(error: CommandError) -> bool:
 
 
 def _reason(error: CommandError) -> str:
-    for line, following in zip(error.tail, [*error.tail[1:], ""], strict=True):
+    for line, following in pairwise([*error.tail, ""]):
         if line.startswith(("fatal:", "error:")):
             said = line.removeprefix("fatal: ").removeprefix("error: ")
             return f"{said} {following}" if said.endswith(":") else said
