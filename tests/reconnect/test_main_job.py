@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
@@ -23,19 +21,6 @@ from reconnect.toolchain.fetching import reachable
 
 FIRST_BUILD_SECONDS = 3600
 """A cold build of QEMU on a slow machine."""
-
-
-@pytest.fixture
-def keep_results(workspace: Workspace) -> Iterator[None]:
-    """Runs that are made to fail are of no use to whoever looks at the newest results afterwards."""
-    latest = workspace.results / "latest"
-    before, target = set(workspace.results.glob("2*")), latest.readlink() if latest.is_symlink() else None
-    yield
-    for run in set(workspace.results.glob("2*")) - before:
-        shutil.rmtree(run)
-    latest.unlink(missing_ok=True)
-    if target:
-        latest.symlink_to(target)
 
 
 def _inv(workspace: Workspace, environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:

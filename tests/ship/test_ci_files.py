@@ -37,19 +37,60 @@ def test_a_misspelt_key_is_found(name: str, key: str, tmp_path: Path) -> None:
     assert check(name, wrong).returncode == 1
 
 
-def test_both_matrices_are_all_stacks_and_all_schemes() -> None:
+def test_all_stacks_are_tested_in_whole() -> None:
+    """Verify: each stack, with as many shards as there are jobs."""
     stacks = set(config.load(ROOT / "stacks.toml", ROOT / "patches").stacks)
     gitlab = YAML(typ="safe").load(CI / "gitlab-ci.yml")
     github = YAML(typ="safe").load(CI / "github-actions.yml")
-    (matrix,) = gitlab["test"]["parallel"]["matrix"]
-    assert set(matrix["STACK"]) == stacks
-    assert set(matrix["SCHEME"]) == set(SCHEMES)
-    matrix = github["jobs"]["test"]["strategy"]["matrix"]
-    assert set(matrix["stack"]) == stacks
-    assert set(matrix["scheme"]) == set(SCHEMES)
+    for kind in ("test", "report"):
+        jobs = {name.removeprefix(f"{kind}-"): job for name, job in gitlab.items() if name.startswith(f"{kind}-")}
+        assert {name: job["variables"]["STACK"] for name, job in jobs.items()} == {name: name for name in stacks}
+        assert {job["extends"] for job in jobs.values()} == {f".{kind}"}
+        assert set(github["jobs"][kind]["strategy"]["matrix"]["stack"]) == stacks
+    assert gitlab[".test"]["parallel"] <= len(SCHEMES)
+    shards = github["jobs"]["test"]["strategy"]["matrix"]["shard"]
+    assert shards == list(range(1, len(shards) + 1))
+    assert f'/{len(shards)}"' in (CI / "github-actions.yml").read_text()
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+def job_faults(text: str) -> list[str]:
+    """What Kubernetes would refuse in a Job, or run otherwise than it is meant. Its schema is not among the tools."""
+    job = YAML(typ="safe").load(text)
+    spec, pod = job["spec"], job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    checks = {
+        "kind": (job["apiVersion"], job["kind"]) == ("batch/v1", "Job"),
+        "indexed": spec["completionMode"] == "Indexed",
+        "each shard is completed": f'/{spec["completions"]}"' in container["args"][0],
+        "counted from 1": "$((JOB_COMPLETION_INDEX + 1))/" in container["args"][0],
+        "restart": pod["restartPolicy"] in ("Never", "OnFailure"),
+        "volumes": {mount["name"] for mount in container["volumeMounts"]} == volumes,
+        "keys": set(spec) <= {"completionMode", "completions", "parallelism", "backoffLimit", "template"},
+    }
+    return [name for name, good in checks.items() if not good]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("", "", ""),
+        ("kind: Job", "kind: Jobs", "kind"),
+        ("Indexed\n", "NonIndexed\n", "indexed"),
+        ("completions: 3", "completions: 4", "each shard is completed"),
+        ("JOB_COMPLETION_INDEX + 1", "JOB_COMPLETION_INDEX", "counted from 1"),
+        ("restartPolicy: Never", "restartPolicy: Always", "restart"),
+        ("- name: memory\n          emptyDir", "- name: shm\n          emptyDir", "volumes"),
+        ("backoffLimit", "backofLimit", "keys"),
+    ],
+)
+def test_the_kubernetes_job(old: str, new: str, fault: str) -> None:
+    text = (CI / "kubernetes-job.yml").read_text()
+    assert old in text
+    assert job_faults(text.replace(old, new)) == ([fault] if fault else [])
+
+
+@pytest.mark.parametrize("name", [*SCHEMAS, "kubernetes-job.yml"])
 def test_the_image_of_this_version_is_named(name: str) -> None:
     assert f"reconnect:{__version__}" in (CI / name).read_text()
 
