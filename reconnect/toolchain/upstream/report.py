@@ -5,22 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
-from xml.etree.ElementTree import Element, SubElement
+from xml.etree.ElementTree import Element
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from reconnect.kit import console, jsonfile
+from reconnect.kit import console, jsonfile, junit
+from reconnect.kit.junit import Case, Suite
 from reconnect.toolchain.upstream.compare import Change, Row
 from reconnect.toolchain.upstream.outcome import Outcome
 from reconnect.toolchain.upstream.run import Verdict
 
 SCHEMA = 1
 FILE = "results.json"
-JUNIT = "junit.xml"
 SHOWN = 60
 """More rows than these are left to results.json."""
 
@@ -43,11 +43,7 @@ def save(tested: Verdict, folder: Path) -> None:
             "tests": [dataclasses.asdict(row) for row in tested.rows],
         },
     )
-    partial = folder / f".{JUNIT}.partial"
-    tree = ElementTree.ElementTree(document(tested))
-    ElementTree.indent(tree)
-    tree.write(partial, encoding="utf-8", xml_declaration=True)
-    partial.replace(folder / JUNIT)
+    junit.write(document(tested), folder)
 
 
 def show(tested: Verdict, folder: Path) -> None:
@@ -109,33 +105,25 @@ def _folded(rows: Iterable[Row]) -> Iterator[tuple[str, Row]]:
 
 def document(tested: Verdict) -> Element:
     """JUnit: a suite for each suite, a case for each test; what failed before too counts as skipped."""
-    root = Element("testsuites", {"name": f"test-upstream {tested.component.name}"})
-    for name in dict.fromkeys(row.suite for row in tested.rows):
-        rows = [row for row in tested.rows if row.suite == name]
-        cases = [_case(tested.component.name, row) for row in rows]
-        counts = {
-            "tests": str(len(cases)),
-            "failures": str(sum(row.change.bad for row in rows)),
-            "errors": "0",
-            "skipped": str(sum(case.find("skipped") is not None for case in cases)),
-        }
-        suite = SubElement(root, "testsuite", {"name": f"{tested.component.name}.{name}", **counts})
-        suite.set("timestamp", tested.started.removesuffix("+00:00"))
-        suite.extend(cases)
-    return root
+    component = tested.component.name
+    suites = [
+        Suite(
+            f"{component}.{name}", tested.started, [_case(component, row) for row in tested.rows if row.suite == name]
+        )
+        for name in dict.fromkeys(row.suite for row in tested.rows)
+    ]
+    return junit.document(f"test-upstream {component}", suites)
 
 
-def _case(component: str, row: Row) -> Element:
-    case = Element("testcase", {"classname": f"{component}.{row.suite}.{_clean(row.test)}"})
-    case.set("name", _clean(row.case or row.test))
-    why = _clean(row.why)
+def _case(component: str, row: Row) -> Case:
+    case = Case(f"{component}.{row.suite}.{row.test}", row.case or row.test)
     if row.change.bad:
-        broken = SubElement(case, "failure", {"message": why, "type": str(row.change)})
-        broken.text = f"unpatched: {row.unpatched or 'not there'}, patched: {row.patched or 'not there'}"
-    elif row.change in (Change.BEFORE, Change.FLAKY):
-        SubElement(case, "skipped", {"message": f"{row.change}: {why}"})
-    elif row.patched is None or row.patched == "skip":
-        SubElement(case, "skipped", {"message": why or "not there with the patches"})
+        detail = f"unpatched: {row.unpatched or 'not there'}, patched: {row.patched or 'not there'}"
+        return replace(case, outcome=junit.FAILURE, message=row.why, kind=str(row.change), detail=detail)
+    if row.change in (Change.BEFORE, Change.FLAKY):
+        return replace(case, outcome=junit.SKIPPED, message=f"{row.change}: {row.why}")
+    if row.patched is None or row.patched == "skip":
+        return replace(case, outcome=junit.SKIPPED, message=row.why or "not there with the patches")
     return case
 
 
@@ -146,8 +134,3 @@ def _outcomes(found: Iterable[Outcome | None]) -> dict[str, int]:
 
 def _words(counts: dict[str, int]) -> str:
     return ", ".join(f"{number} {word}" for word, number in counts.items()) or "nothing"
-
-
-def _clean(text: str) -> str:
-    """Text without the characters that XML 1.0 can't hold."""
-    return "".join(character if character.isprintable() else "?" for character in text)
