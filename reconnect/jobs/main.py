@@ -76,12 +76,15 @@ def run(workspace: Workspace, config: Config, request: Request) -> RunResult:
     say(f"stack {choice.stack.name}: {choice.why}")
     components = {role: config.component(choice.stack.by_role[role]) for role in roles}
     flavours = {"qemu": sanitized(components["qemu"])} if request.sanitize else {}
-    fetch_all(workspace, list(components.values()), guest=config.guest)
+    sources = fetch_all(workspace, list(components.values()), guest=config.guest, known=choice.fetched)
+    fetched = dict(zip(components, sources, strict=True))
     guest = handover.guest_image(workspace, config)
-    others = {role: building.described(workspace, components[role]) for role in idle}
+    others = {role: building.described(workspace, components[role], fetched[role]) for role in idle}
     builds = {
         # libvirt's baseline has no cell: it is for test-upstream to compare with.
-        role: building.build(workspace, c, flavours.get(role, ORDINARY), only=PATCHED if role == "libvirt" else "")
+        role: building.build(
+            workspace, c, flavours.get(role, ORDINARY), PATCHED if role == "libvirt" else "", fetched[role]
+        )
         for role, c in components.items()
         if role not in idle
     }

@@ -55,8 +55,9 @@ class Apt:
 
     @classmethod
     def private(cls, workspace: Workspace) -> Apt:
-        """The one whose lists are kept in the workspace's cache."""
-        return cls(workspace.cache_dir("apt"))
+        """The one whose lists are kept in the workspace's cache: one object a run, so that they are fetched once."""
+        state = workspace.cache_dir("apt")
+        return _private.setdefault(state, cls(state))
 
     def options(self) -> list[str]:
         """The options that turn any apt program into this private one."""
@@ -158,6 +159,9 @@ class Apt:
                 hint="check the machine's own apt first: apt-get update\n"
                 "without a network: RECONNECT_OFFLINE=1 with a filled RECONNECT_CACHE",
             ) from error
+
+
+_private: dict[Path, Apt] = {}
 
 
 def verified(folder: Path) -> dict[str, str]:

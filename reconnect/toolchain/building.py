@@ -68,33 +68,40 @@ def patch(workspace: Workspace, component: Component) -> Patched:
     return patched
 
 
-def build(workspace: Workspace, component: Component, flavour: Flavour = ORDINARY, only: str = "") -> dict[str, Built]:
+def build(
+    workspace: Workspace,
+    component: Component,
+    flavour: Flavour = ORDINARY,
+    only: str = "",
+    fetched: Fetched | None = None,
+) -> dict[str, Built]:
     """Build all variants of one component, unless they are there.
 
     :param flavour: each has objects and install folders of its own.
     :param only: just this variant.
+    :param fetched: its source, where the caller has it: the cache isn't looked at again.
     :returns: the builds by the name of their variant.
     :raises BuildError: configure or compile failed; shows the first error and the log.
     """
     with exclusive(workspace.work(component.name), f"build {component.name}"):
-        patched = prepare(workspace, component)
+        patched = prepare(workspace, component, fetched)
         variants = [only] if only else patched.series.variants
         return {v: _variant(workspace, patched, v, flavour) for v in variants}
 
 
-def described(workspace: Workspace, component: Component) -> Built:
+def described(workspace: Workspace, component: Component, fetched: Fetched | None = None) -> Built:
     """What :func:`build` would make of the whole series, without making it: fetches and patches what isn't yet."""
     with exclusive(workspace.work(component.name), f"patch {component.name}"):
-        return _built(workspace, prepare(workspace, component), PATCHED, ORDINARY)
+        return _built(workspace, prepare(workspace, component, fetched), PATCHED, ORDINARY)
 
 
-def prepare(workspace: Workspace, component: Component) -> Patched:
+def prepare(workspace: Workspace, component: Component, fetched: Fetched | None = None) -> Patched:
     """Fetch, unpack and patch one component; its source tree stays where it is. The caller holds its lock."""
     series = read_series(workspace.patches / component.series)
     tree = source_tree(workspace, component)
     if not (tree / ".git").exists():
         disk.require(workspace.build, component.build.disk_mib, component.name)
-    fetched = fetch(workspace, component)
+    fetched = fetched or fetch(workspace, component)
     clear_locks(tree)
     base = import_base(fetched, tree)
     return Patched(fetched, series, base, applying.apply(series, base, tree))

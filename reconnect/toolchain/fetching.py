@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from reconnect.kit import jsonfile
 from reconnect.kit.console import step
@@ -79,15 +80,22 @@ def fetch(workspace: Workspace, component: Component, *, refresh: bool = False) 
 
 
 def fetch_all(
-    workspace: Workspace, components: Sequence[Component], *, guest: GuestPackages | None = None, refresh: bool = False
+    workspace: Workspace,
+    components: Sequence[Component],
+    *,
+    guest: GuestPackages | None = None,
+    refresh: bool = False,
+    known: Mapping[str, Fetched] = MappingProxyType({}),
 ) -> list[Fetched]:
     """Fetch several components. Offline, all that is missing is listed at once.
 
     :param guest: the guest's packages, where they will be needed too.
+    :param known: what has been found in the cache already, by the name of the component: it isn't looked at again.
     :raises SourceError: see :func:`fetch`.
     """
-    require_cached(workspace, components, guest)
-    return [fetch(workspace, c, refresh=refresh) for c in components]
+    known = {} if refresh else known
+    require_cached(workspace, [c for c in components if c.name not in known], guest)
+    return [known.get(c.name) or fetch(workspace, c, refresh=refresh) for c in components]
 
 
 def require_cached(workspace: Workspace, components: Sequence[Component], guest: GuestPackages | None = None) -> None:
@@ -123,13 +131,22 @@ def reachable(workspace: Workspace, component: Component) -> str:
 
     :returns: nothing where it can, else the reasons, a line for each origin.
     """
+    return look(workspace, component)[1]
+
+
+def look(workspace: Workspace, component: Component) -> tuple[Fetched | None, str]:
+    """What the cache holds of a component, or whether the source can be had, without fetching it.
+
+    :returns: what is there, or None with the reasons why it can't be had, a line for each origin; None and no reason
+        where it can.
+    """
     try:
-        cached(workspace, component)
+        return cached(workspace, component), ""
     except SourceError as error:
-        if workspace.settings.offline:
-            return error.what
-    else:
-        return ""
+        return None, error.what if workspace.settings.offline else _served(workspace, component)
+
+
+def _served(workspace: Workspace, component: Component) -> str:
     try:
         if component.debian:
             served = Apt.private(workspace).source_versions(component.debian.package)

@@ -6,6 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from reconnect.project import config as configuration
+from reconnect.project.config import Component
+from reconnect.project.workspace import Workspace
+from reconnect.toolchain import building, fetching
+from reconnect.toolchain.choice import choose
+from reconnect.toolchain.fetching import Fetched
 from tests.toolchain.conftest import Tiny
 from tests.toolchain.world import component
 
@@ -54,3 +60,24 @@ def test_a_stack_that_is_named_is_never_replaced(tiny: Tiny, tmp_path: Path) -> 
     done = tiny.checkout.run("patch", "--stack", "qemu-2.7")
     done.expect(3, "stack qemu-2.7: named on the command line", "no origin served", "--stack debian-12")
     assert "second" not in done.output
+
+
+def test_the_cache_is_looked_at_once_for_each_component(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps: fill the cache; choose, fetch and build as the main job does. Verify: one look at each source."""
+    write(tiny, [tiny.repo.url])
+    tiny.checkout.run("fetch", "--component", "tiny,other").expect(0)
+    looks = []
+    real = fetching.cached
+
+    def counted(workspace: Workspace, wanted: Component) -> Fetched:
+        looks.append(wanted.name)
+        return real(workspace, wanted)
+
+    monkeypatch.setattr(fetching, "cached", counted)
+    workspace = tiny.checkout.workspace
+    facts = configuration.load(workspace.stacks, workspace.patches)
+    choice = choose(workspace, facts, "auto")
+    components = [facts.component(name) for name in choice.stack.components]
+    for fetched in fetching.fetch_all(workspace, components, known=choice.fetched):
+        building.build(workspace, fetched.component, fetched=fetched)
+    assert looks == ["tiny", "other"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -96,6 +97,28 @@ def test_a_file_that_is_not_the_indexed_one_is_refused(apt: Apt, tmp_path: Path)
     with pytest.raises(SourceError, match="is not the file that the signed index names"):
         apt.download_source(record, tmp_path / "hello")
     assert not (tmp_path / "hello").exists()
+
+
+def test_one_run_reads_the_indexes_once(checkout: Checkout, tmp_path: Path) -> None:
+    """Steps: fetch two Debian components, asking for newer ones, with an apt-get that counts its calls.
+
+    Verify: one ``apt-get update``.
+    """
+    (checkout.patches / "none").mkdir()
+    (checkout.patches / "none/series").touch()
+    checkout.write_stacks(
+        debian_component("tiny", "hello", "2.10", program="qemu"), debian_component("other", "hello", "2.10")
+    )
+    count = tmp_path / "count"
+    wrapper = tmp_path / "bin/apt-get"
+    wrapper.parent.mkdir()
+    real = shutil.which("apt-get")
+    wrapper.write_text(f'#!/bin/sh\necho "$*" >>{count}\nexec {real} "$@"\n')
+    wrapper.chmod(0o755)
+    path = f"{wrapper.parent}:{os.environ['PATH']}"
+    checkout.run("fetch", "--component", "tiny,other", "--refresh", PATH=path).expect(0)
+    calls = count.read_text().splitlines()
+    assert sum(" update " in call for call in calls) == 1, calls
 
 
 def test_a_mirror_that_does_not_answer(tmp_path: Path) -> None:
