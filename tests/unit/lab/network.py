@@ -91,6 +91,8 @@ class Network:
 
     def _inject(self, fault: Fault, deadline: Deadline) -> float:
         self._answers = not self.dies
+        # One that is to be stopped as soon as it listens accepts nobody before, however late SIGSTOP comes.
+        self._stopped = bool(fault.hold)
         return time.monotonic()
 
     def _launch(self) -> float:
