@@ -17,11 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reconnect import __version__
 from reconnect.kit import command
 from reconnect.kit.command import CommandError
 from reconnect.kit.errors import ConfigError, HostError
 from reconnect.kit.suggest import unknown
 from reconnect.ship.obstacles import diagnose, none_works
+
+LABEL = f"reconnect={__version__}"
+"""On each container and image of ours, so that whoever shares an engine can tell them from others' and remove them."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class ImageBuild:
     def words(self, iidfile: Path) -> list[str]:
         """What all engines call the same."""
         words = ["--file", str(self.dockerfile), "--iidfile", str(iidfile), "--network", "host"]
+        words += ["--label", LABEL]
         if self.target:
             words += ["--target", self.target]
         for name, value in self.args.items():
@@ -110,7 +115,7 @@ class Engine(ABC):
 
     def run(self, container: Container, name: str) -> list[list[str]]:
         """Runs a container under a name of ours; the last command's exit code is the container's."""
-        words = [self.name, "run", "--rm", "--name", name, "--network", "host", *_mounts(container)]
+        words = [self.name, "run", "--rm", "--name", name, "--label", LABEL, "--network", "host", *_mounts(container)]
         if container.user:
             words += ["--user", container.user]
         return [[*words, container.image, *container.words]]
@@ -219,6 +224,7 @@ class Buildah(Engine):
             words += ["--user", container.user]
         return [
             ["buildah", "from", "--pull-never", "--name", name, container.image],
+            ["buildah", "config", "--label", LABEL, name],
             [*words, name, "--", *entry, *container.words],
         ]
 

@@ -97,7 +97,7 @@ def test_no_build_tags_anything(host: Host, buildah: Callable[[], None]) -> None
 def test_buildah_calls_the_entry_point_which_its_run_ignores(host: Host, buildah: Callable[[], None]) -> None:
     buildah()
     container = Container("image", ["doctor"], {"/cache": "/here"}, {"A": "b"}, "7:8")
-    made, ran = Buildah().run(container, "name")
+    made, _, ran = Buildah().run(container, "name")
     assert made == ["buildah", "from", "--pull-never", "--name", "name", "image"]
     assert ran[-4:] == ["name", "--", "/entry", "doctor"]
     for pair in (("--volume", "/here:/cache"), ("--env", "A=b"), ("--user", "7:8"), ("--isolation", "chroot")):
