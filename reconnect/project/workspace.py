@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,15 @@ class Workspace:
     def guest(self) -> Path:
         """Guest images, each in a folder named by the hash of its inputs."""
         return self.build / "guest"
+
+    @property
+    def programs(self) -> Path:
+        """The folder of meson, ninja and the like: by the checkout's ``.venv`` where that is the environment we run in.
+
+        What is configured with a path keeps it then, though ``.venv`` is a link that changes with the requirements.
+        """
+        ours, named = Path(sys.executable).parent, self.root / ".venv/bin"
+        return named if named.resolve() == ours.resolve() else ours
 
     @property
     def switch(self) -> Path:

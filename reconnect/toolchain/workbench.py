@@ -9,7 +9,6 @@ import dataclasses
 import os
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -114,7 +113,7 @@ class Workbench:
             if component.build.relocatable
             else workspace.install(component.name, PATCHED + flavour.suffix),
             destdir=work / f"stage-{self.name}",
-            programs=Path(sys.executable).parent,
+            programs=workspace.programs,
             state=workspace.state,
             jobs=workspace.settings.jobs,
         )
@@ -230,7 +229,7 @@ def _environment(workspace: Workspace) -> Mapping[str, str]:
         "CCACHE_NOHASHDIR": "1",
         "CCACHE_MAXSIZE": "5G",
         # The programs of our own environment (meson, ninja) first, for build scripts that look for them.
-        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
+        "PATH": f"{workspace.programs}:{os.environ.get('PATH', '/usr/bin:/bin')}",
         "LC_ALL": "C.UTF-8",
         "MAKEFLAGS": "",
     }

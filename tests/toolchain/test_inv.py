@@ -20,11 +20,16 @@ NOBODY = 65534
 GONE = "reconnect-no-such-package"
 
 
+def without_rights(argv: list[str]) -> list[str]:
+    """The command as a user without any right."""
+    drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
+    return [*drop, *argv]
+
+
 def as_nobody(argv: list[str], cwd: Path, **env: str) -> Ended:
     """Run a command as a user without any right."""
-    drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
     done = subprocess.run(
-        [*drop, *argv],
+        without_rights(argv),
         cwd=cwd,
         env={"PATH": os.environ["PATH"], "HOME": str(cwd), **env},
         stdin=subprocess.DEVNULL,
@@ -128,6 +133,63 @@ def test_a_python_package_without_a_hash_is_refused(nobodys: Checkout) -> None:
     done = as_nobody(["./inv", "status"], nobodys.root, **env)
     done.expect(6, "Hashes are required", "the Python environment could not be made")
     assert not (nobodys.root / ".venv").exists()
+
+
+def installed(checkout: Checkout, program: str) -> dict[str, str]:
+    """A checkout whose requirements are one package; ``invoke`` is a program that runs ``program`` in its place."""
+    wheels = checkout.root / "wheels"
+    (checkout.root / "requirements.txt").write_text(make_wheel(wheels, "first"))
+    (checkout.root / "requirements-checks.txt").write_text("")
+    (checkout.root / "reconnect/program.py").write_text(program)
+    return {**NO_INDEX, "PIP_FIND_LINKS": str(wheels), "PYTHON": "/usr/bin/python3"}
+
+
+def test_an_environment_is_made_beside_one_that_is_in_use(nobodys: Checkout) -> None:
+    """Steps: a task runs; meanwhile the requirements change and another task is called; the first one ends; once more.
+
+    Verify: the first still has its environment, which goes when it has ended and the requirements change again; .venv
+    is always the newest.
+    """
+    gate = nobodys.root / "gate"
+    os.mkfifo(gate)
+    gate.chmod(0o666)
+    waits = "import sys; print(sys.prefix, flush=True); sys.argv[1:] == ['wait'] and open('gate').read()"
+    env = installed(nobodys, waits)
+    with subprocess.Popen(
+        without_rights(["./inv", "wait"]),
+        cwd=nobodys.root,
+        env={"PATH": os.environ["PATH"], "HOME": str(nobodys.root), **env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as first:
+        assert first.stdout is not None
+        old = nobodys.root / next(line for line in first.stdout if ".venvs" in line).strip()
+        assert (nobodys.root / ".venv").resolve() == old.resolve()
+        (nobodys.root / "requirements-checks.txt").write_text(make_wheel(nobodys.root / "wheels", "second"))
+        as_nobody(["./inv", "status"], nobodys.root, **env).expect(0)
+        new = (nobodys.root / ".venv").resolve()
+        assert new != old.resolve()
+        assert (old / "bin/python").exists()
+        gate.write_text("go")
+        assert first.wait(DEADLINE) == 0
+    (nobodys.root / "requirements-checks.txt").write_text("")
+    (nobodys.root / "requirements.txt").write_text(make_wheel(nobodys.root / "wheels", "third"))
+    as_nobody(["./inv", "status"], nobodys.root, **env).expect(0)
+    assert [path.resolve() for path in (nobodys.root / "build/.venvs").iterdir()] == [
+        (nobodys.root / ".venv").resolve()
+    ]
+
+
+def test_a_folder_of_an_older_version_makes_room_for_the_link(nobodys: Checkout) -> None:
+    """Steps: a .venv that is a folder, as it was; a task. Verify: the link is there, the folder has moved."""
+    env = installed(nobodys, "print('ran')")
+    (nobodys.root / ".venv/bin").mkdir(parents=True)
+    if os.geteuid() == 0:
+        os.chown(nobodys.root / ".venv", NOBODY, NOBODY)
+    as_nobody(["./inv", "status"], nobodys.root, **env).expect(0, "ran")
+    assert (nobodys.root / ".venv").is_symlink()
+    assert len(list((nobodys.root / "build/.venvs").glob("before.*/bin"))) == 1
 
 
 def test_our_shell_is_clean() -> None:
