@@ -40,6 +40,9 @@ _NO = ("no", "false", "without", "off", "disable", "0")
 MANIFEST = "manifest.json"
 """Names the files of a finished download with their sizes and SHA-256, as the signed index gave them."""
 
+METAPACKAGE = 100_000
+"""Bytes: what is smaller and depends on something is a metapackage."""
+
 
 @dataclass
 class Apt:
@@ -132,7 +135,8 @@ class Apt:
                 hint=f"check with: apt-cache policy {package}",
             )
         record: Deb822 = records[0]
-        if int(record.get("Size", "0")) < 100_000 and (real := re.match(r"[a-z0-9.+-]+", record.get("Depends", ""))):
+        real = re.match(r"[a-z0-9.+-]+", record.get("Depends", ""))
+        if real and int(record.get("Size", "0")) < METAPACKAGE:
             return self.newest_binary(real[0])
         return record
 
@@ -219,8 +223,10 @@ def debian_suites(suites: str, components: str) -> list[str]:
 
 
 def _line_is_debians(line: str) -> bool:
-    words = re.sub(r"\[.*?\]", "", line).split()
-    return len(words) > 3 and bool(debian_suites(words[2], " ".join(words[3:])))
+    match re.sub(r"\[.*?\]", "", line).split():
+        case [_, _, suites, *components]:
+            return bool(debian_suites(suites, " ".join(components)))
+    return False
 
 
 def _narrowed(paragraph: str) -> Iterable[str]:

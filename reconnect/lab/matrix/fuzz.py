@@ -13,7 +13,8 @@ SECONDS = 300.0
 
 PHASES = ("reconnect", "set-link", "stop-cont", "unload", "migrate")
 TABLED = ("reconnect", "set-link", "stop-cont", "reboot")
-"""At these the backend may also refuse the memory table."""
+TABLE_SHARE = 0.1
+"""At these the backend may also refuse the memory table, and does so in this share of the steps."""
 
 REBOOT_SHARE = 0.04
 """A reboot takes as long as five of the others."""
@@ -24,7 +25,7 @@ def steps(seed: int) -> Iterator[Case]:
     dice = random.Random(seed)
     while True:
         phase = "reboot" if dice.random() < REBOOT_SHARE else dice.choice(PHASES)
-        if phase in TABLED and dice.random() < 0.1:
+        if phase in TABLED and dice.random() < TABLE_SHARE:
             yield Case(GONE, Rule.parse(dice.choice(TABLE)), phase)
         else:
             yield Case(CUT, Rule.parse(f"{dice.choice(CUTS[phase])}:{dice.choice(CLOSING)}"), phase)

@@ -26,9 +26,9 @@ class Agent:
 
     def take(self, text: str) -> None:
         """Take a line of the serial port; what is no answer is the probe's."""
-        words = text.split(" ", 3)
-        if len(words) >= 3 and words[0] == "r" and words[1].isdecimal() and words[2].isdecimal():
-            self._answers[int(words[1])] = (int(words[2]), words[3] if len(words) > 3 else "")
+        match text.split(" ", 3):
+            case ["r", number, code, *said] if number.isdecimal() and code.isdecimal():
+                self._answers[int(number)] = (int(code), "".join(said))
 
     @property
     def ready(self) -> bool:

@@ -45,20 +45,20 @@ class ProbeRecord:
 
         :param arrival: when it arrived, in seconds of the host's monotonic clock.
         """
-        words = text.split()
-        if len(words) == 3 and words[0] == "s" and _decimal(words[1:]):
-            self.last_sent = int(words[1])
-            self.sent[self.last_sent] = self._bounded(words[2], arrival)
-            self.heard.append(arrival)
-        elif len(words) == 4 and words[0] == "a" and _decimal(words[1:]):
-            sequence = int(words[1])
-            self.streak = self.streak + 1 if sequence == self.last_answered + 1 else 1
-            self.last_answered = sequence
-            self.answered.setdefault(sequence, self._bounded(words[3], arrival))
-        elif words == ["w"]:
-            self.waits = True
-        elif len(words) == 3 and words[0] == "l" and words[1] in ("up", "down") and _decimal(words[2:]):
-            self.links.append((self._bounded(words[2], arrival), words[1] == "up"))
+        match text.split():
+            case ["s", number, at] if _decimal(number, at):
+                self.last_sent = int(number)
+                self.sent[self.last_sent] = self._bounded(at, arrival)
+                self.heard.append(arrival)
+            case ["a", number, sent, at] if _decimal(number, sent, at):
+                sequence = int(number)
+                self.streak = self.streak + 1 if sequence == self.last_answered + 1 else 1
+                self.last_answered = sequence
+                self.answered.setdefault(sequence, self._bounded(at, arrival))
+            case ["w"]:
+                self.waits = True
+            case ["l", "up" | "down" as state, at] if _decimal(at):
+                self.links.append((self._bounded(at, arrival), state == "up"))
 
     def tx_gap_ms(self, since: float) -> float:
         """The longest time between two probes that were sent one after the other, in milliseconds.
@@ -93,7 +93,7 @@ class ProbeRecord:
         return self.last_sent - self.last_answered
 
 
-def _decimal(words: list[str]) -> bool:
+def _decimal(*words: str) -> bool:
     return all(word.isdecimal() for word in words)
 
 

@@ -24,7 +24,10 @@ def parser() -> argparse.ArgumentParser:
         epilog=(scripts.__doc__ or "").split("\n\n", 1)[1],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    number = lambda text: int(text, 0)  # noqa: E731
+
+    def number(text: str) -> int:
+        return int(text, 0)
+
     words.add_argument("--socket", type=Path, required=True, help="path of the vhost-user socket")
     words.add_argument("--client", action="store_true", help="connect to it instead of listening at it")
     words.add_argument("--queue-pairs", type=int, default=1, help="queue pairs (default: 1)")

@@ -29,11 +29,13 @@ from reconnect.lab.stub.protocol import (
     Request,
     has,
 )
-from reconnect.lab.stub.ring import MAX_SIZE, sizes
+from reconnect.lab.stub.ring import MAX_INDEX, MAX_SIZE, sizes
 from reconnect.lab.stub.state import State
 from reconnect.lab.stub.wire import Message
 
 Check = Callable[[Message, State], Iterator[str]]
+
+MTUS = range(68, 65536)
 
 SIZES = {
     Request.GET_FEATURES: 0,
@@ -162,7 +164,7 @@ def _protocol_features(message: Message, state: State) -> Iterator[str]:
         yield f"protocol features that were not offered: {extra:#x}"
 
 
-def _memory(message: Message, state: State) -> Iterator[str]:
+def _memory(message: Message, _: State) -> Iterator[str]:
     """Spec, "Memory regions description"."""
     regions = regions_of(message.payload)
     if not 1 <= len(regions) <= MAX_REGIONS:
@@ -195,7 +197,7 @@ def _ring_state(message: Message, state: State) -> Iterator[str]:
         yield f"ring {index} is running"
     if request == Request.SET_VRING_NUM and (not 0 < value <= MAX_SIZE or value & (value - 1)):
         yield f"a split ring of {value} descriptors"
-    if request == Request.SET_VRING_BASE and value > 0xFFFF:
+    if request == Request.SET_VRING_BASE and value > MAX_INDEX:
         yield f"an index of {value}"
     if request == Request.GET_VRING_BASE and not ring.running:
         yield f"ring {index} is not running"
@@ -250,10 +252,10 @@ def _ring_address(message: Message, state: State) -> Iterator[str]:
                 yield f"not in the memory table: {error}"
 
 
-def _mtu(message: Message, state: State) -> Iterator[str]:
+def _mtu(message: Message, _: State) -> Iterator[str]:
     """Spec, "VHOST_USER_NET_SET_MTU"; limits: virtio 1.1, section 5.1.4."""
     mtu = U64.unpack(message.payload)[0]
-    if not 68 <= mtu <= 65535:
+    if mtu not in MTUS:
         yield f"an MTU of {mtu}"
 
 

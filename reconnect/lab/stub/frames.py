@@ -10,6 +10,7 @@ MAC = bytes.fromhex("020000000001")
 ETHERNET = struct.Struct("!6s6sH")
 ARP = struct.Struct("!HHBBH6s4s6s4s")
 ARP_TYPE, IP_TYPE = 0x0806, 0x0800
+IPV4, IPV4_HEADER = 4, 20
 ICMP, ECHO_REQUEST, ECHO_REPLY = 1, 8, 0
 
 
@@ -37,12 +38,12 @@ def _arp(frame: bytes, source: bytes) -> bytes | None:
 
 def _ping(frame: bytes, source: bytes) -> bytes | None:
     packet = frame[ETHERNET.size :]
-    if len(packet) < 20:
+    if len(packet) < IPV4_HEADER:
         return None
     head = (packet[0] & 0xF) * 4
     total = int.from_bytes(packet[2:4], "big")
     fragmented = int.from_bytes(packet[6:8], "big") & 0x3FFF
-    if packet[0] >> 4 != 4 or packet[9] != ICMP or fragmented or not head + 8 <= total <= len(packet):
+    if packet[0] >> 4 != IPV4 or packet[9] != ICMP or fragmented or not head + 8 <= total <= len(packet):
         return None
     icmp = bytearray(packet[head:total])
     if icmp[0] != ECHO_REQUEST:

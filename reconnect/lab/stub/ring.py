@@ -20,7 +20,7 @@ DESCRIPTOR = struct.Struct("<QIHH")
 USED_ELEMENT = struct.Struct("<II")
 NEXT, WRITE, INDIRECT = 1, 2, 4
 NO_INTERRUPT = 1
-MAX_SIZE = 32768
+MAX_SIZE, MAX_INDEX = 32768, 0xFFFF
 RING_HEAD = 4
 """Flags and index, at the beginning of both the available and the used ring."""
 

@@ -38,7 +38,7 @@ from reconnect.lab.stub.protocol import (
 from reconnect.lab.stub.ring import Addresses, Ring, RingFault
 from reconnect.lab.stub.ring import signal as send_call
 from reconnect.lab.stub.script import CLOSING, CONNECT, Rule, Script
-from reconnect.lab.stub.state import State
+from reconnect.lab.stub.state import LONG_HEADER, State
 from reconnect.lab.stub.wire import Message, PeerClosed, ProtocolError
 
 KEEPS_FDS = (
@@ -223,7 +223,7 @@ class Session:
             raise MessageRefused("it is unknown")
         return handle(self, message) or b""
 
-    def _get_features(self, message: Message) -> bytes:
+    def _get_features(self, _: Message) -> bytes:
         return U64.pack(self._state.offered)
 
     def _set_features(self, message: Message) -> None:
@@ -232,19 +232,19 @@ class Session:
             for ring in self._state.rings:
                 ring.enabled = True
 
-    def _get_protocol_features(self, message: Message) -> bytes:
+    def _get_protocol_features(self, _: Message) -> bytes:
         return U64.pack(self._state.protocol_offered)
 
     def _set_protocol_features(self, message: Message) -> None:
         self._state.protocol = U64.unpack(message.payload)[0]
 
-    def _get_queue_num(self, message: Message) -> bytes:
+    def _get_queue_num(self, _: Message) -> bytes:
         return U64.pack(self._offer.queue_pairs)
 
-    def _set_owner(self, message: Message) -> None:
+    def _set_owner(self, _: Message) -> None:
         self._state.owned = True
 
-    def _reset_owner(self, message: Message) -> None:
+    def _reset_owner(self, _: Message) -> None:
         for ring in self._state.rings:
             self._stop(ring)
             ring.enabled = False
@@ -410,7 +410,7 @@ class Session:
         if chain is None or memory is None:
             return False
         header = bytearray(self._state.header_size)
-        if self._state.header_size == 12:
+        if self._state.header_size == LONG_HEADER:
             header[10] = 1  # num_buffers
         rest = bytes(header) + frame
         if sum(s.size for s in chain.segments if s.writable) < len(rest):
@@ -466,13 +466,13 @@ _HANDLERS: dict[int, Callable[[Session, Message], bytes | None]] = {
 
 
 def _number(payload: bytes) -> list[int] | int | None:
-    """A payload for the log: a number, a list of words of four bytes, or None where it is long."""
-    if len(payload) == 8:
+    """A payload for the log: a number, a list of words of eight bytes, or None where it is long."""
+    if len(payload) == U64.size:
         value: int = U64.unpack(payload)[0]
         return value
-    if not payload or len(payload) % 8 or len(payload) > 40:
+    if not payload or len(payload) % U64.size or len(payload) > VRING_ADDRESS.size:
         return None
-    return [U64.unpack_from(payload, place)[0] for place in range(0, len(payload), 8)]
+    return [U64.unpack_from(payload, place)[0] for place in range(0, len(payload), U64.size)]
 
 
 def offered_pairs_fit(offer: Offer) -> bool:

@@ -8,6 +8,9 @@ from reconnect.lab.stub.guest_memory import GuestMemory
 from reconnect.lab.stub.protocol import Feature, ProtocolFeature, has
 from reconnect.lab.stub.ring import Ring
 
+LONG_HEADER = 12
+"""Bytes of virtio_net_hdr with its last field, num_buffers."""
+
 
 @dataclass
 class State:
@@ -50,7 +53,7 @@ class State:
     def header_size(self) -> int:
         """Bytes of virtio_net_hdr before each frame (virtio 1.1, section 5.1.6)."""
         acked = self.acked or 0
-        return 12 if has(acked, Feature.VERSION_1) or has(acked, Feature.NET_MRG_RXBUF) else 10
+        return LONG_HEADER if has(acked, Feature.VERSION_1) or has(acked, Feature.NET_MRG_RXBUF) else 10
 
     def close(self) -> None:
         """Let go of all descriptors and maps."""

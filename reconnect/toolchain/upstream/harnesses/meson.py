@@ -17,6 +17,9 @@ from reconnect.toolchain.workbench import Workbench
 
 LOGBASE = "reconnect"
 
+SKIPPED = 77
+"""The exit code of a test that skips itself (meson's manual, "Unit tests")."""
+
 _OUTCOMES = {
     "OK": Outcome.PASS,
     "EXPECTEDFAIL": Outcome.PASS,
@@ -108,5 +111,5 @@ def read(suite: str, test: str, record: dict[str, Any], *, has_cases: bool) -> l
         return tap.read(suite, test, record["stdout"], "" if good else ending, out_of_time=outcome is Outcome.TIMEOUT)
     why = "" if outcome is Outcome.PASS else ending
     if outcome is Outcome.SKIP:
-        why = "the test says so" if code == 77 else ending
+        why = "the test says so" if code == SKIPPED else ending
     return [Result(suite, test, "", outcome, why)]
