@@ -104,7 +104,7 @@ def run(workspace: Workspace, config: Config, request: Request) -> RunResult:
     needs += [programs.ovs.root] if programs.ovs else []
     with handover.in_use(workspace, (components[role].name for role in builds), needs=needs):
         out_dir = handover.results_folder(workspace)
-        result = run_cells(cells, programs, guest, info, out_dir, options, plan)
+        result = run_cells(cells, programs, guest, info, out_dir, options=options, plan=plan)
         say(f"report: {os.path.relpath(pages.write(workspace, result, out_dir))}")
     if not result.good:
         bad = [cell for cell in result.cells if cell.verdict != "pass"]

@@ -63,6 +63,7 @@ def boot(
     binaries: Binaries,
     guest: Guest,
     libvirt: LibvirtSetup | None,
+    *,
     runtime: Path,
     folder: Path,
     options: Options,
@@ -97,7 +98,7 @@ def boot(
         vm.connect_monitor()
     else:
         domain = Domain(arguments, scheme, libvirt.memory, attach=cell.launcher == ATTACH)
-        vm = _start_domain(stack, libvirt, domain, runtime, folder, waiter, deadline)
+        vm = _start_domain(stack, libvirt, domain, waiter, deadline, runtime=runtime, folder=folder)
     booted = Booted(backend, vm, vm.record, waiter, options)
     booted.wait_steady(deadline, 0, "the guest to boot and its probes to be answered steadily", CellError)
     return booted
@@ -107,15 +108,18 @@ def _start_domain(
     stack: ExitStack,
     setup: LibvirtSetup,
     domain: Domain,
-    runtime: Path,
-    folder: Path,
     waiter: Waiter,
     deadline: Deadline,
+    *,
+    runtime: Path,
+    folder: Path,
 ) -> LibvirtVm:
     """The same guest through libvirt; where the cell says so, its card is attached when it is up."""
     scheme, qemu = domain.scheme, domain.arguments.qemu
     settings = LibvirtdSettings({**domain.memory.settings, **scheme.qemu_conf}, qemu.binary)
-    daemon = stack.enter_context(Libvirtd(setup.libvirt, setup.places, runtime, folder, waiter, deadline, settings))
+    daemon = stack.enter_context(
+        Libvirtd(setup.libvirt, setup.places, runtime, folder, waiter, deadline, settings=settings)
+    )
     vm = stack.enter_context(LibvirtVm(daemon, domain, folder, waiter, deadline))
     vm.connect_monitor()
     if domain.attach:

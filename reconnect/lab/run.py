@@ -39,6 +39,7 @@ def run_cells(
     guest: Guest,
     stack_info: StackInfo,
     out_dir: Path,
+    *,
     options: Options | None = None,
     plan: Plan | None = None,
 ) -> RunResult:

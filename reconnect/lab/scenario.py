@@ -96,7 +96,7 @@ class CellRun:
             folders = stack.enter_context(places.places(runtime, libvirt.state, Deadline(places.LOCK_SECONDS)))
             self.memory = stack.enter_context(shared_memory(QemuArguments.memory_mib, libvirt.version))
             setup = LibvirtSetup(libvirt, folders, self.memory)
-        return boot(stack, self.cell, binaries, guest, setup, runtime, self.folder, self.options)
+        return boot(stack, self.cell, binaries, guest, setup, runtime=runtime, folder=self.folder, options=self.options)
 
     def measure(self, booted: Booted, stack: ExitStack) -> None:
         """The fault, and what comes of it.

@@ -60,7 +60,7 @@ def ask(
         with (
             runtime_dir() as runtime,
             places(runtime, libvirt.state, Deadline(LOCK_SECONDS)) as made,
-            Libvirtd(libvirt, made, runtime, folder, Waiter(), Deadline(DAEMON_SECONDS), asked) as libvirtd,
+            Libvirtd(libvirt, made, runtime, folder, Waiter(), Deadline(DAEMON_SECONDS), settings=asked) as libvirtd,
         ):
             asker = Asker(libvirtd, binaries.patched.binary, folder)
             assert asker.ask(GOOD).error == ""

@@ -69,7 +69,9 @@ def started(libvirt: Libvirt, folder: Path, **qemu_conf: int | str) -> Iterator[
     with (
         runtime_dir() as runtime,
         places.places(runtime, libvirt.state, Deadline(places.LOCK_SECONDS)) as made,
-        Libvirtd(libvirt, made, runtime, folder, Waiter(), Deadline(SECONDS), LibvirtdSettings(qemu_conf)) as daemon,
+        Libvirtd(
+            libvirt, made, runtime, folder, Waiter(), Deadline(SECONDS), settings=LibvirtdSettings(qemu_conf)
+        ) as daemon,
     ):
         yield daemon
 
@@ -275,9 +277,7 @@ def test_an_interrupted_run_leaves_no_process(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="all of these tests run as an ordinary user already")
-def test_an_ordinary_user_needs_no_right(
-    stack_binaries: Binaries, guest: Guest, tmp_path: Path, short_tmp: Path
-) -> None:
+def test_an_ordinary_user_needs_no_right(stack_binaries: Binaries, guest: Guest, short_tmp: Path) -> None:
     """Steps: run the cell as nobody, whose libvirtd is a session's.
 
     Verify: a pass.

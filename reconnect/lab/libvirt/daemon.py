@@ -80,6 +80,7 @@ class Libvirtd:
         folder: Path,
         waiter: Waiter,
         start: Deadline,
+        *,
         settings: LibvirtdSettings = NO_SETTINGS,
     ) -> None:
         self.libvirt = libvirt

@@ -214,7 +214,7 @@ class _Up:
     def __init__(self, vm: object) -> None:
         self._vm = vm
 
-    def __call__(self, *_: object) -> _Up:
+    def __call__(self, *_: object, **__: object) -> _Up:
         return self
 
     def __enter__(self) -> Any:
@@ -245,12 +245,12 @@ def test_a_guest_whose_probes_are_not_answered_is_an_error(
     monkeypatch.setattr(boot_module, "Vm", _Up(_guest(network)))
     network._answers = False
     with ExitStack() as stack:
-        words = (stack, RECOVERING, BINARIES, Guest(tmp_path, tmp_path, "6"), None, tmp_path, tmp_path, OPTIONS)
+        words = (stack, RECOVERING, BINARIES, Guest(tmp_path, tmp_path, "6"), None)
         with pytest.raises(CellError, match="for the guest to boot and its probes to be answered steadily"):
-            boot(*words)
+            boot(*words, runtime=tmp_path, folder=tmp_path, options=OPTIONS)
         if answered:
             network._answers = True
-            assert boot(*words).record is network.record
+            assert boot(*words, runtime=tmp_path, folder=tmp_path, options=OPTIONS).record is network.record
 
 
 @pytest.mark.guards("boot.py _start_domain waits for the guest to boot and wait for its ...")
@@ -264,8 +264,9 @@ def test_a_guest_that_never_waits_for_its_card_is_an_error(
     monkeypatch.setattr(boot_module, "LibvirtVm", _Up(_guest(network)))
     setup = LibvirtSetup(cast("Any", None), cast("Any", None), SharedMemory("memfd", "a test"))
     cell = Cell("explicit", "testpmd", "crash", launcher="attach")
+    guest = Guest(tmp_path, tmp_path, "6")
     with ExitStack() as stack, pytest.raises(CellError, match="wait for its network card"):
-        boot(stack, cell, BINARIES, Guest(tmp_path, tmp_path, "6"), setup, tmp_path, tmp_path, OPTIONS)
+        boot(stack, cell, BINARIES, guest, setup, runtime=tmp_path, folder=tmp_path, options=OPTIONS)
 
 
 def test_the_kinds_are_told_apart() -> None:
