@@ -123,7 +123,7 @@ def test_ctrl_c_leaves_nothing(driver: subprocess.Popen[bytes], tmp_path: Path, 
     assert driver.wait(30) == 130
     assert not processes_of(short_tmp)
     assert not list(short_tmp.iterdir())
-    assert not [name for name in os.listdir("/dev/shm") if name.startswith("qemu_back")]  # noqa: PTH208
+    assert not [name for name in os.listdir("/dev/shm") if name.startswith("qemu_back")]  # noqa: PTH208  # names, not paths
     (cell,) = load(tmp_path / "run").cells
     assert (cell.verdict, cell.why) == ("error", "interrupted")
     assert (tmp_path / "run" / "junit.xml").is_file()
@@ -154,7 +154,7 @@ def test_an_interrupted_matrix_tells_of_the_entry_under_way(
     assert (cell.fault, cell.verdict, cell.why) == ("many:1000@reconnect", "error", "interrupted")
 
 
-def test_a_killed_run_is_swept_by_the_next(driver: subprocess.Popen[bytes], tmp_path: Path, short_tmp: Path) -> None:
+def test_a_killed_run_is_swept_by_the_next(driver: subprocess.Popen[bytes], short_tmp: Path) -> None:
     """Steps: SIGKILL to a process that runs a cell; start another run.
 
     Verify: its QEMU and its backend die with it; the folder that it could not remove is gone with the next start.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -115,33 +114,27 @@ def test_a_path_too_long_for_a_socket_is_said(
 
 
 @pytest.mark.usefixtures("keep_results")
-def test_ctrl_c_ends_the_whole_command(workspace: Workspace, environment: dict[str, str], tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_whole_command(workspace: Workspace, environment: dict[str, str], short_tmp: Path) -> None:
     """Steps: start the command, and send SIGINT to its process while a guest is up.
 
     Verify: exit code 130, said in a word; nothing is left in its TMPDIR.
     """
     argv = [sys.executable, "-m", "reconnect.program", "test-reconnect", "--stack", "debian-12", "--scheme", "default"]
     before = set(workspace.results.glob("2*"))
-    # A short name: sockets are made below it.
-    scratch = Path(f"/tmp/t-{os.getpid()}")
-    scratch.mkdir()
-    try:
-        env = {**environment, "TMPDIR": str(scratch), "TERM": "dumb"}
-        with subprocess.Popen(
-            argv, cwd=workspace.root, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        ) as process:
-            end = time.monotonic() + 240
-            log: list[Path] = []
-            # Across processes there is no event to wait for.
-            while not log or " a " not in log[0].read_text(encoding="utf-8"):
-                assert process.poll() is None
-                assert time.monotonic() < end
-                time.sleep(0.05)
-                log = [p for run in set(workspace.results.glob("2*")) - before for p in run.glob("*/probe.log")]
-            process.send_signal(signal.SIGINT)
-            _, stderr = process.communicate(timeout=60)
-        assert process.returncode == 130
-        assert "interrupted" in stderr
-        assert not list(scratch.iterdir())
-    finally:
-        scratch.rmdir()
+    env = {**environment, "TMPDIR": str(short_tmp), "TERM": "dumb"}
+    with subprocess.Popen(
+        argv, cwd=workspace.root, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        end = time.monotonic() + 240
+        log: list[Path] = []
+        # Across processes there is no event to wait for.
+        while not log or " a " not in log[0].read_text(encoding="utf-8"):
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+            log = [p for run in set(workspace.results.glob("2*")) - before for p in run.glob("*/probe.log")]
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in stderr
+    assert not list(short_tmp.iterdir())

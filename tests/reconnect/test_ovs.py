@@ -178,7 +178,7 @@ def test_a_library_that_the_host_lacks(workspace: Workspace, configuration: Conf
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs all of it as an ordinary user")
-def test_an_ordinary_user_can_run_it(ovs_binaries: Binaries, tmp_path: Path) -> None:
+def test_an_ordinary_user_can_run_it(ovs_binaries: Binaries) -> None:
     """Steps: start it and its bridge as nobody, in a process of its own. Verify: it listens and takes its flows."""
     assert ovs_binaries.ovs is not None
     script = (

@@ -80,7 +80,7 @@ def test_a_checkout_that_one_may_not_write_to(nobodys: Checkout) -> None:
     as_nobody(["./inv", "status"], nobodys.root).expect(6, "build", "belongs to another user")
 
 
-def test_a_system_that_is_not_debian(nobodys: Checkout, tmp_path: Path) -> None:
+def test_a_system_that_is_not_debian(nobodys: Checkout) -> None:
     """Steps: call ./inv with a PATH of all that it uses but dpkg-query. Verify: 6 and what to use."""
     for name in ("sh", "sed", "tr", "dirname", "readlink", "mkdir", "flock", "id", "grep", "printf"):
         (nobodys.root / "bin").mkdir(exist_ok=True)

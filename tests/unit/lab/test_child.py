@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -49,7 +48,7 @@ def test_an_end_is_an_event_with_its_reason(script: str, ending: str) -> None:
     assert child.ending == ending
 
 
-def test_a_child_that_ignores_sigterm_is_ended(tmp_path: Path) -> None:
+def test_a_child_that_ignores_sigterm_is_ended() -> None:
     """Steps: a shell that ignores SIGTERM and has a child of its own; kill it.
 
     Verify: it is gone; a second time does no harm.

@@ -109,7 +109,7 @@ def test_the_entry_under_way_is_in_the_results(
     assert second.logs == ("default-stub-rehearse-reboot-1/failure.txt",)
 
 
-def test_a_run_names_nothing_of_its_machine(tmp_path: Path) -> None:
+def test_a_run_names_nothing_of_its_machine() -> None:
     """Verify: facts that figures depend on, and neither a host's name nor a path."""
     facts = run_module.host_facts(Options(), GUEST)
     assert set(facts) == {"system", "kernel", "guest_kernel", "processors", "memory_mib", "accelerator", "load"}

@@ -244,7 +244,7 @@ def test_a_script_is_loaded_while_it_runs(start: Start, dial: Dial, short: Path)
     dial(stub).greet()
 
 
-def test_a_script_that_turns_bad_ends_it(start: Start, dial: Dial, short: Path) -> None:
+def test_a_script_that_turns_bad_ends_it(start: Start, short: Path) -> None:
     """Verify: exit code 2: a test that would go on without its script shows nothing."""
     path = short / "script"
     path.write_text(Script.parse("GET_FEATURES:answer=7").json(), encoding="utf-8")
