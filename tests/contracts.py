@@ -31,7 +31,7 @@ class OnlyContract(Contract):
         for name in allowed:
             if name not in graph.modules:
                 raise ValueError(f"contract {self.name!r}: there is no module {name}")
-        ours = package.split(".")[0]
+        ours = package.partition(".")[0]
         wrong = [
             (importer, imported)
             for importer in sorted({package, *graph.find_descendants(package)})

@@ -14,6 +14,6 @@ def write(workspace: Workspace, result: RunResult, folder: Path, other: RunResul
     # matplotlib lists the host's fonts once: in our cache, not in somebody's home, which may be none.
     os.environ.setdefault("MPLCONFIGDIR", str(workspace.cache_dir("matplotlib")))
     # Late: matplotlib takes most of a second to import, and looks at that variable then.
-    from reconnect.report import page
+    from reconnect.report import page  # noqa: PLC0415  # as said
 
     return page.write(result, folder, other)

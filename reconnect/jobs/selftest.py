@@ -45,7 +45,7 @@ def run(root: Path, only: str = "", *, quick: bool = False) -> None:
         "pytest": pytest,
     }
     if only:
-        selector = [only] if (root / only.split("::")[0]).exists() else ["-k", only]
+        selector = [only] if (root / only.partition("::")[0]).exists() else ["-k", only]
         checks = {"pytest": [*pytest, *selector]}
     failed = []
     for name, argv in checks.items():

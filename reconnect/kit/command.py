@@ -102,7 +102,7 @@ def describe_exit(returncode: int) -> str:
     return f"exit code {returncode}"
 
 
-def run(
+def run(  # noqa: PLR0912  # the life of a command, in its order
     argv: Sequence[str | Path],
     *,
     cwd: Path | None = None,

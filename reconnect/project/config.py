@@ -324,16 +324,7 @@ def _component(name: str, table: object, where: str, patches: Path) -> Component
     if (component.git is None) == (component.debian is None):
         raise ConfigError(f"{where} must have exactly one of the tables git and debian")
     if component.git:
-        for what in component.git.parts:
-            if not _COMMIT.fullmatch(what.commit):
-                raise ConfigError(f"{where}: commit {what.commit!r} is not a commit id of 40 hexadecimal digits")
-            if not what.origins:
-                raise ConfigError(f"{where}: origins is empty", hint="name at least one URL")
-        if tag_object := component.git.tag_object:
-            if not _COMMIT.fullmatch(tag_object):
-                raise ConfigError(f"{where}: {tag_object!r} is not the id of a tag object of 40 hexadecimal digits")
-            if not component.git.tag:
-                raise ConfigError(f"{where}: tag_object without tag", hint="name the tag whose object it is")
+        _check_git(component.git, where)
     if not component.build.products:
         raise ConfigError(f"{where}: build.products is empty", hint="name the program first, then what it needs")
     for option in component.build.configure:
@@ -346,6 +337,19 @@ def _component(name: str, table: object, where: str, patches: Path) -> Component
         known = [p.parent.name for p in patches.glob("*/series")]
         raise unknown("series", component.series, known, where)
     return component
+
+
+def _check_git(git: GitSource, where: str) -> None:
+    for what in git.parts:
+        if not _COMMIT.fullmatch(what.commit):
+            raise ConfigError(f"{where}: commit {what.commit!r} is not a commit id of 40 hexadecimal digits")
+        if not what.origins:
+            raise ConfigError(f"{where}: origins is empty", hint="name at least one URL")
+    if git.tag_object:
+        if not _COMMIT.fullmatch(git.tag_object):
+            raise ConfigError(f"{where}: {git.tag_object!r} is not the id of a tag object of 40 hexadecimal digits")
+        if not git.tag:
+            raise ConfigError(f"{where}: tag_object without tag", hint="name the tag whose object it is")
 
 
 def _check_upstream(upstream: Upstream, where: str) -> None:

@@ -21,7 +21,7 @@ def main() -> int:
     # A shell's background job begins with SIGINT ignored, and so do all below it: a CI runner may be one.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    binaries, guest = pickle.loads(Path(sys.argv[1]).read_bytes())
+    binaries, guest = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301  # the test has written it
     stack = StackInfo("test", "named", "", {"qemu": ComponentInfo(binaries.patched.version, "", (), "")})
     cells = select(**json.loads(sys.argv[3]))
     try:

@@ -163,7 +163,7 @@ def test_a_patch_that_does_not_apply_is_named_with_file_and_hunk(world: World) -
 
     Verify: patch, file and hunk are named; tree, refs and work trees are as before.
     """
-    first = lambda r: r.write({"other.txt": "fine\n"})  # noqa: E731
+    first = lambda r: r.write({"other.txt": "fine\n"})  # noqa: E731  # one of the two below
     world.export(first)
     world.move()
     before = world.state()

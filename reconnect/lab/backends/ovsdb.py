@@ -81,7 +81,9 @@ class Database:
             str(FLOWS),
         ]
         environment = {**os.environ, **self.environment}
-        done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=COMMAND_SECONDS)
+        done = subprocess.run(
+            argv, capture_output=True, check=False, text=True, env=environment, timeout=COMMAND_SECONDS
+        )
         return done.stderr.strip() or f"ovs-ofctl ended with {done.returncode}" if done.returncode else ""
 
     def run(self, argv: Sequence[str | Path]) -> None:

@@ -106,7 +106,7 @@ class Testpmd(ProgramBackend):
                 hint="apt-get install dpdk-dev librte-meta-net librte-meta-mempool",
             )
 
-    def configure(self, binaries: Binaries, options: Mapping[str, str]) -> None:
+    def configure(self, binaries: Binaries, options: Mapping[str, str]) -> None:  # noqa: ARG002  # Backend has it
         """See :meth:`Backend.configure`."""
         if options["wake"] == "on" and self.place.listens:
             self._wake = WakePort(self.place.scratch / "wake.sock")

@@ -70,7 +70,7 @@ def compare(unpatched: Iterable[Result], patched: Iterable[Result]) -> list[Row]
     return rows
 
 
-def _judge(old: Result | None, new: Result | None) -> tuple[Change, str]:
+def _judge(old: Result | None, new: Result | None) -> tuple[Change, str]:  # noqa: PLR0911  # a table
     if new is None:
         assert old is not None
         # A program that crashed unpatched has a row for its crash, which the patched tree lacks: good.
@@ -98,7 +98,7 @@ def reclassify_flaky(rows: Sequence[Row], again: Sequence[Row]) -> list[Row]:
     told = []
     for row in rows:
         key = (row.suite, row.test, row.case)
-        if row.change.bad and key[:2] in run_again and not (key in second and second[key].change.bad):
-            row = dataclasses.replace(row, change=Change.FLAKY, why=f"{row.why}; passed when run again, alone")
-        told.append(row)
+        flaky = row.change.bad and key[:2] in run_again and not (key in second and second[key].change.bad)
+        why = f"{row.why}; passed when run again, alone"
+        told.append(dataclasses.replace(row, change=Change.FLAKY, why=why) if flaky else row)
     return told

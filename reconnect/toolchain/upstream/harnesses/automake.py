@@ -31,7 +31,7 @@ class Automake:
         """The words of the make variables that the suite lists."""
         return variables(self._bench, self._suite.folder, self._suite.lists)
 
-    def compile(self, tests: Sequence[str]) -> None:
+    def compile(self, tests: Sequence[str]) -> None:  # noqa: ARG002  # Harness has it
         """What ``make check`` compiles before the tests: automake can't compile for some of them alone."""
         argv = ["make", f"-j{self._bench.place.jobs}"]
         self._bench.run("compile", [*argv, *self._suite.targets])

@@ -166,7 +166,7 @@ def test_a_libvirt_that_has_done_its_part_passes(folder: Path) -> None:
 def test_a_card_that_is_refused_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify: libvirt's error comes through, after a look whether QEMU has ended."""
     looked: list[Any] = []
-    monkeypatch.setattr(LibvirtVm, "check_soon", lambda vm: looked.append(vm))
+    monkeypatch.setattr(LibvirtVm, "check_soon", lambda vm: looked.append(vm))  # noqa: PLW0108  # a method
     refusal = CellError("virsh attach-device: no")
     vm = _vm(folder, _Daemon(folder, **{"attach-device": refusal}), attach=True)
     with pytest.raises(CellError, match="virsh attach-device: no"):

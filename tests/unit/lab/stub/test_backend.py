@@ -78,7 +78,7 @@ def test_a_front_end_that_breaks_a_rule_fails_the_cell(backend: Stub, place: End
     """Verify: wrong, not broken; and only where that is asked for."""
     FrontEnd.connect(place.socket).send(Request.RESET_OWNER)
     with pytest.raises(CellFailed, match="QEMU broke a rule of the protocol: RESET_OWNER"):
-        backend.waiter.wait(lambda: backend.check(), Deadline(20), "the violation")
+        backend.waiter.wait(backend.check, Deadline(20), "the violation")
     backend.strict = False
     backend.check()
     assert backend.broken_rules()
