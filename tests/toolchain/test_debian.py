@@ -17,7 +17,7 @@ from reconnect.kit.errors import SourceError
 from reconnect.project import config
 from reconnect.project.config import DebianSource
 from reconnect.project.workspace import ROOT
-from reconnect.toolchain.apt import ETC, Apt
+from reconnect.toolchain.apt import ETC, MANIFEST, Apt
 from reconnect.toolchain.origins import debian
 from tests.toolchain.test_inv import NOBODY
 from tests.toolchain.world import Checkout, debian_component
@@ -199,3 +199,29 @@ def test_a_user_without_rights_can_do_it_too() -> None:
         done = subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stdout + done.stderr
         assert list(folder.glob("hello_2.10*/*.dsc"))
+
+
+def test_refresh_takes_a_newer_revision_and_nothing_else_does(checkout: Checkout, apt: Apt) -> None:
+    """Steps: a cache whose revision is older than the mirror's; fetch; refresh offline; refresh; fetch.
+
+    Verify: only a refresh with a network asks the mirror; from then on the newer one is used, and the older is kept.
+    """
+    checkout.write_stacks(
+        debian_component("tiny", "hello", "2.10", program="qemu", series="qemu-7.2"),
+        debian_component("other", "hello", "2.10", series="libvirt-9.0"),
+    )
+    cache = checkout.workspace.cache_dir("debian")
+    folder, version = debian.fetch(HELLO, apt, cache)
+    old = folder.rename(cache / "hello_2.10-0")
+    manifest = old / MANIFEST
+    manifest.write_text(manifest.read_text().replace(f'"{version}"', '"2.10-0"'))
+    assert debian.cached(HELLO, cache) == (old, "2.10-0")
+
+    words = ["fetch", "--component", "tiny"]
+    checkout.run(*words).expect(0, "tiny: 2.10-0 in the cache")
+    checkout.run(*words, "--refresh", RECONNECT_OFFLINE="1").expect(0, "tiny: 2.10-0 in the cache")
+    assert not folder.exists()
+    checkout.run(*words, "--refresh").expect(0, f"tiny: {version} in the cache")
+    assert sorted(cache.iterdir()) == sorted([old, folder])
+    done = checkout.run(*words).expect(0, f"tiny: {version} in the cache")
+    assert "==>" not in done.output
