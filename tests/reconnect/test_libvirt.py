@@ -20,11 +20,11 @@ import pytest
 from reconnect.kit.deadline import Deadline
 from reconnect.kit.errors import HostError
 from reconnect.lab import schemes
-from reconnect.lab.binaries import Binaries, Libvirt
+from reconnect.lab.binaries import Binaries, Libvirt, Qemu
 from reconnect.lab.cell import Cell
 from reconnect.lab.guest.image import Guest
 from reconnect.lab.libvirt import places
-from reconnect.lab.libvirt.daemon import Libvirtd, LibvirtdSettings
+from reconnect.lab.libvirt.daemon import Libvirtd, LibvirtdSettings, errors_in
 from reconnect.lab.options import Options
 from reconnect.lab.process.failure import CellError
 from reconnect.lab.process.rundir import runtime_dir
@@ -36,6 +36,7 @@ from tests.reconnect.leftovers import processes_of, until
 DRIVER = Path(__file__).with_name("driver.py")
 SECONDS = 60.0
 NOBODY = 65534
+POLICY = {"vhostuser_reconnect_timeout": 1}
 
 DOMAIN = """
 <domain type='qemu'>
@@ -50,6 +51,29 @@ DOMAIN = """
     </interface>
   </devices>
 </domain>
+"""
+
+AUTOSTARTED = """
+<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>{name}</name>
+  <memory unit='MiB'>64</memory>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <devices>
+    <emulator>{emulator}</emulator>
+    <controller type='usb' model='none'/>
+    {interface}
+    <memballoon model='none'/>
+  </devices>
+  <qemu:commandline>{arguments}</qemu:commandline>
+</domain>
+"""
+
+INTERFACE = """
+<interface type='vhostuser'>
+  <source type='unix' path='/tmp/switch.sock' mode='client'>{reconnect}</source>
+  <model type='virtio'/>
+  <rom enabled='no'/>
+</interface>
 """
 
 
@@ -74,6 +98,32 @@ def started(libvirt: Libvirt, folder: Path, **qemu_conf: int | str) -> Iterator[
         ) as daemon,
     ):
         yield daemon
+
+
+@contextmanager
+def autostarted(libvirt: Libvirt, qemu: Qemu, folder: Path, setting: str) -> Iterator[Libvirtd]:
+    """A libvirtd that finds two domains to start: ``waiting``, whose switch does not run, and ``other``, without one.
+
+    :param setting: what tells ``waiting`` to reconnect: its XML (every 5 s), or the policy (every second).
+    """
+    xml, policy = {"xml": ("<reconnect enabled='yes' timeout='5'/>", {}), "policy": ("", POLICY)}[setting]
+    words = [word for data in qemu.data for word in ("-L", str(data))]
+    arguments = "".join(f"<qemu:arg value='{word}'/>" for word in words)
+    domains = {"waiting": INTERFACE.format(reconnect=xml), "other": ""}
+    with (
+        runtime_dir() as runtime,
+        places.places(runtime, libvirt.state, Deadline(places.LOCK_SECONDS)) as made,
+    ):
+        autostart = made.config / "qemu/autostart"
+        autostart.mkdir(parents=True)
+        for name, interface in domains.items():
+            file = made.config / f"qemu/{name}.xml"
+            values = {"name": name, "emulator": qemu.binary, "interface": interface, "arguments": arguments}
+            file.write_text(AUTOSTARTED.format_map(values), encoding="utf-8")
+            (autostart / file.name).symlink_to(file)
+        settings = LibvirtdSettings(policy, qemu.binary)
+        with Libvirtd(libvirt, made, runtime, folder, Waiter(), Deadline(SECONDS), settings=settings) as daemon:
+            yield daemon
 
 
 def run(cell: Cell, binaries: Binaries, guest: Guest, folder: Path, options: Options | None = None) -> CellResult:
@@ -132,11 +182,42 @@ def test_a_policy_that_is_not_in_force_is_a_failure(
     assert result.why == "the live XML says no reconnect setting, and should say reconnect 1"
 
 
+@pytest.mark.parametrize("setting", ["policy", "xml"])
+def test_libvirtd_answers_though_an_autostarted_domain_has_no_switch(
+    libvirt: Libvirt, binaries: Binaries, tmp_path: Path, setting: str
+) -> None:
+    """With a QEMU that waits for its switch before it serves its monitor: the unpatched one.
+
+    Steps: start libvirtd with two autostarted domains: one is told to reconnect, by qemu.conf or by its XML, and nobody
+    listens on its socket; the other has no interface.
+    Verify: ``virsh list`` answers within 20 s with the other domain alone; the log names the socket of the first.
+    """
+    with autostarted(libvirt, binaries.baseline, tmp_path, setting) as daemon:
+        assert daemon.ask("list", "--name", deadline=Deadline(20)).split() == ["other"]
+        log = daemon.log.read_text(encoding="utf-8").splitlines()
+        (error,) = [text for text in errors_in(log) if "Failed to autostart VM 'waiting'" in text]
+        assert "nobody listens on the socket '/tmp/switch.sock'" in error
+
+
+@pytest.mark.parametrize(("setting", "seconds"), [("policy", 1), ("xml", 5)])
+def test_an_autostarted_domain_runs_before_its_switch(
+    libvirt: Libvirt, binaries: Binaries, tmp_path: Path, setting: str, seconds: int
+) -> None:
+    """With a QEMU that starts without its backend, and says so in its schema: the patched one.
+
+    Steps: as above.
+    Verify: ``virsh list`` answers within 20 s with both domains; the first one is told to reconnect.
+    """
+    with autostarted(libvirt, binaries.patched, tmp_path, setting) as daemon:
+        assert sorted(daemon.ask("list", "--name", deadline=Deadline(20)).split()) == ["other", "waiting"]
+        assert f"<reconnect enabled='yes' timeout='{seconds}'/>" in daemon.ask("dumpxml", "waiting")
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
     [
         ("vhostuser_reconnect_timeout", "soon", "vhostuser_reconnect_timeout"),
-        ("vhostuser_reconnect_timeout", -1, "vhostuser_reconnect_timeout"),
+        ("vhostuser_reconnect_timeout", -2, "vhostuser_reconnect_timeout"),
         ("vhostuser_reconnect_timeout", 2**32, "vhostuser_reconnect_timeout"),
         ("keepalive_interval", "abc", "expected a signed integer for 'keepalive_interval'"),
         ("no quotes", 1, "qemu.conf:1: expecting"),
