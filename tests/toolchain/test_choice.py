@@ -62,6 +62,7 @@ def test_a_stack_that_is_named_is_never_replaced(tiny: Tiny, tmp_path: Path) -> 
     assert "second" not in done.output
 
 
+@pytest.mark.compiler
 def test_the_cache_is_looked_at_once_for_each_component(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps: fill the cache; choose, fetch and build as the main job does. Verify: one look at each source."""
     write(tiny, [tiny.repo.url])

@@ -227,6 +227,7 @@ def test_the_checks_end_when_their_task_is_killed(checkout: Checkout, gate: Gate
         assert_ended(children, DEADLINE)
 
 
+@pytest.mark.compiler
 def test_clean_waits_for_running_cells(tiny: Tiny) -> None:
     """Steps: build; start a clean while cells run; let them end. Verify: nothing is removed before."""
     tiny.checkout.run(*BUILD).expect(0)
@@ -249,6 +250,7 @@ def test_clean_waits_for_running_cells(tiny: Tiny) -> None:
     assert not results.exists()
 
 
+@pytest.mark.compiler
 def test_a_build_that_is_finished_waits_for_running_cells(tiny: Tiny) -> None:
     """Steps: build; change a patch; build while cells run. Verify: they keep their program until they have ended."""
     tiny.checkout.run(*BUILD).expect(0)
