@@ -27,6 +27,7 @@ kind           the backend
 ``spin``       is no good on each connection, for a few seconds: QEMU may try again once a second
 ``hang``       goes silent with the connection open: QEMU must answer its monitor, and give up that connection; where
                that is at the first message of a reconnect, guest and monitor must not even be usage meanwhile
+``late``       answers when QEMU's time limit is over, where it may: it maps memory, or owns rings
 =============  ======================================================================================================
 
 ``rehearse@PHASE`` is the phase without a rule: all must be well, and QEMU must send no message that the matrix

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.matrix.matrix_case import MONITOR_SECONDS, STEADY, MatrixCase
+from reconnect.lab.matrix.matrix_case import LIFE_SECONDS, MONITOR_SECONDS, STEADY, MatrixCase
 from reconnect.lab.matrix.testbed import DIMM_MIB
 from reconnect.lab.process.failure import CellError, CellFailed
 from reconnect.lab.qemu.qmp import CommandRefused
@@ -42,6 +42,7 @@ class Dimm(MatrixCase):
             ready = testbed.waiter.wait(again, Deadline(testbed.options.recovery), f"restart {number + 1}", CellFailed)[
                 0
             ]["t"]
+            testbed.waiter.sleep(Deadline(LIFE_SECONDS))
         self._steady()
         self._measure(before, ready)
         self._check_connections(self.case.count)

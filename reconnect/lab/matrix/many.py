@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.matrix.matrix_case import MONITOR_SECONDS, MatrixCase
+from reconnect.lab.matrix.matrix_case import LIFE_SECONDS, MONITOR_SECONDS, MatrixCase
 from reconnect.lab.process.failure import CellFailed
 from reconnect.lab.qemu.usage import ResourceUsage
 from reconnect.lab.stub.script import Script
@@ -27,6 +27,7 @@ class Many(MatrixCase):
             mark = testbed.backend.load(loaded, Deadline(MONITOR_SECONDS))
             again = partial(testbed.backend.events.of, "ready", mark)
             testbed.waiter.wait(again, Deadline(testbed.options.recovery), f"restart {number + 1}", CellFailed)
+            testbed.waiter.sleep(Deadline(LIFE_SECONDS))
             # The first ones may still fill a cache.
             first = testbed.usage if number == SETTLED else first
         self._check_connections(self.case.count)

@@ -37,6 +37,10 @@ FLOOD, LINES = 50, 8
 GONE_SECONDS = 1.0
 """How long a backend that refuses or is stuck is left so."""
 
+LIFE_SECONDS = 0.3
+"""How long a backend lives that is restarted again and again: QEMU waits longer and longer for one that dies as soon
+as it is given the rings."""
+
 SPIN_SECONDS = 3.0
 SPIN_CONNECTIONS = 4
 """One each second, one more at either end."""

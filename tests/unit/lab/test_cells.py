@@ -92,7 +92,7 @@ def test_all_is_a_word_of_its_own() -> None:
     Verify: it is refused, as it is alone; only the word itself leaves out what means nothing.
     """
     with pytest.raises(ConfigError, match="the fault wedge means nothing"):
-        select("server", "stub", "wedge,*:stall*@reboot")
+        select("server", "stub", "wedge,*:delay*@reboot")
     assert [cell.fault for cell in select("server", "stub", "wedge, all")] == ["crash", "crash-mq", "stop"]
 
 

@@ -19,7 +19,8 @@ REHEARSE = "rehearse@reconnect"
     [
         *(CUT, REHEARSE, "rehearse@set-link", "rehearse@stop-cont", "rehearse@reboot"),
         *("lie:GET_FEATURES:wrong-size@reconnect", "gone:CONNECT:stall@reconnect", "hang:CONNECT:stall@reconnect"),
-        *("hang:GET_VRING_BASE:stall@set-link", "spin:GET_QUEUE_NUM:answer=0@any@reconnect"),
+        *("late:GET_VRING_BASE:delay=12000@set-link", "late:SET_MEM_TABLE:delay=12000@reconnect"),
+        "spin:GET_QUEUE_NUM:answer=0@any@reconnect",
     ],
 )
 def test_a_good_qemu_passes(testbed: FakeTestbed, name: str) -> None:
