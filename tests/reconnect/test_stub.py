@@ -102,12 +102,13 @@ def test_a_handshake_that_is_made_twice_is_found(binaries: Binaries, guest: Gues
 
 
 def test_a_qemu_that_spins_is_found(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
-    """Steps: a backend with too few queues, for a while; a QEMU with our patches, and one without.
+    """Steps: a backend that is no good for a while as a QEMU with our patches starts; one with too few queues, which
+    would end that start, and a QEMU without.
 
-    Verify: once a second; a failure that counts the connections.
+    Verify: at most once a second; a failure that counts the connections.
     """
+    _all_pass(_matrix("spin:CONNECT:after-read@any@startup", binaries, guest, tmp_path / "good", "explicit"))
     spin = "spin:GET_QUEUE_NUM:answer=0x0@any@startup"
-    _all_pass(_matrix(spin, binaries, guest, tmp_path / "good", "explicit"))
     wrong = replace(binaries, patched=binaries.baseline)
     (result,) = _matrix(spin, wrong, guest, tmp_path / "bad", "explicit").values()
     assert result.verdict == "fail"
