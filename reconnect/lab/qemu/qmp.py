@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from qemu.qmp import ExecuteError, QMPClient, QMPError, Runstate
+from qemu.qmp import ExecuteError, Message, QMPClient, QMPError, Runstate
 
 from reconnect.kit.deadline import Deadline
 from reconnect.lab.process.failure import CellError
@@ -22,6 +22,17 @@ class CommandRefused(CellError):
     """QEMU's answer to a command is an error, which is what some tests want."""
 
 
+class _Client(QMPClient):
+    """The library's, which takes no event for the answer to ``qmp_capabilities``: QEMU may send one before it."""
+
+    async def _recv(self) -> Message:
+        message = await super()._recv()
+        while self.runstate is Runstate.CONNECTING and "event" in message:
+            await self._event_dispatch(message)
+            message = await super()._recv()
+        return message
+
+
 class Monitor:
     """A connected monitor.
 
@@ -31,7 +42,7 @@ class Monitor:
     def __init__(self, connection: socket.socket, deadline: Deadline) -> None:
         # The library's loop runs only inside of a call: nothing of it is left to run beside us.
         self._runner = asyncio.Runner()
-        self._client = QMPClient("lab")
+        self._client = _Client("lab")
         self._passed: list[Event] = []
         self._run(self._client.connect(connection), deadline, "its greeting")
 
