@@ -93,7 +93,7 @@ def run(workspace: Workspace, config: Config, request: Request) -> RunResult:
     if request.sanitize:
         sanitize = components["qemu"].sanitize
         assert sanitize, "sanitized() refuses a component without"
-        programs, options = programs.told(sanitize.environment), options.slowed(sanitize.slower)
+        programs, options = programs.with_environment(sanitize.environment), options.slowed(sanitize.slower)
     info = _stack_info(choice, {role: v[PATCHED] for role, v in builds.items()} | others, request.sanitize)
     trees = {role: facts.patched_tree for role, facts in info.components.items()}
     conditions = {"neighbour": request.neighbour, "accel": request.accel, "sanitize": str(request.sanitize)}

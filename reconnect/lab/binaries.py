@@ -96,7 +96,7 @@ class Binaries:
     libvirt: Libvirt | None = None
     ovs: OpenVswitch | None = None
 
-    def told(self, environment: tuple[str, ...]) -> Binaries:
+    def with_environment(self, environment: tuple[str, ...]) -> Binaries:
         """The same, with QEMU started with these words ``NAME=value`` as well."""
         baseline, patched = (
             replace(qemu, environment=(*qemu.environment, *environment)) for qemu in (self.baseline, self.patched)

@@ -90,7 +90,7 @@ def test_a_message_that_is_not_sent_is_no_pass(binaries: Binaries, guest: Guest,
 
 
 def test_a_handshake_that_is_made_twice_is_found(binaries: Binaries, guest: Guest, tmp_path: Path) -> None:
-    """Steps: cut the first greeting of a QEMU without our patches.
+    """Steps: cut the first handshake of a QEMU without our patches.
 
     Verify: a failure that names the broken rule, with all that was said in the cell's folder.
     """

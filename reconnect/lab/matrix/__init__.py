@@ -6,9 +6,9 @@ Each case is a cell of its own in results.json. Its fault is written ``KIND:RULE
 =============  ======================================================================================================
 phase         what is under way when the rule is carried out
 =============  ======================================================================================================
-``startup``    QEMU starts and greets its backend; no guest runs
+``startup``    QEMU starts and shakes hands with its backend; no guest runs
 ``boot``       a guest boots for the first time
-``reconnect``  QEMU greets a backend that has just come back, and starts the rings of a running guest
+``reconnect``  QEMU shakes hands with a backend that has just come back, and starts the rings of a running guest
 ``queues``     the same with two queue pairs (:mod:`reconnect.lab.matrix.queues`)
 ``set-link``   ``set_link off`` and ``on``: the rings of a running guest are stopped and started
 ``stop-cont``  ``stop`` and ``cont``: the same with the guest paused

@@ -31,7 +31,7 @@ NEW_SEEDS = 10**6
 UNRULED = ("hot-plug", "memory")
 """Phases that take no rules."""
 
-GREETED = ("reconnect", "queues")
+RECONNECTING = ("reconnect", "queues")
 """Phases that begin with a new connection."""
 
 FIRST = (CONNECT, "GET_FEATURES")
@@ -40,7 +40,7 @@ FIRST = (CONNECT, "GET_FEATURES")
 FRESH = ("startup", "boot", "quit")
 """Phases that need a QEMU of their own."""
 
-GREETING = (
+HANDSHAKE = (
     *("GET_FEATURES", "GET_PROTOCOL_FEATURES", "SET_PROTOCOL_FEATURES", "GET_QUEUE_NUM", "SET_OWNER"),
     *("GET_FEATURES#2", "SET_VRING_CALL", "SET_VRING_ERR"),
 )
@@ -51,11 +51,11 @@ RINGS = (
 STOP = ("GET_VRING_BASE", "GET_VRING_BASE#2")
 
 CUTS = {
-    "startup": (*GREETING, "SET_VRING_CALL#2", "SET_VRING_ERR#2"),
+    "startup": (*HANDSHAKE, "SET_VRING_CALL#2", "SET_VRING_ERR#2"),
     "boot": (),
-    # SET_VRING_CALL: the first two belong to the greeting, one more to the start of each ring.
+    # SET_VRING_CALL: the first two belong to the handshake, one more to the start of each ring.
     # GET_FEATURES: before the handshake QEMU asks with it whether the backend answers at all.
-    "reconnect": (*GREETING, "GET_FEATURES#3", *RINGS, "SET_VRING_CALL#3", "SET_VRING_CALL#4"),
+    "reconnect": (*HANDSHAKE, "GET_FEATURES#3", *RINGS, "SET_VRING_CALL#3", "SET_VRING_CALL#4"),
     "set-link": (*STOP, *RINGS, "SET_VRING_CALL", "SET_VRING_CALL#2"),
     "stop-cont": (*STOP, *RINGS, "SET_VRING_CALL", "SET_VRING_CALL#2"),
     # Each boot takes many seconds: only the messages that QEMU waits for.
@@ -69,12 +69,12 @@ CUTS = {
 }
 """The messages at which each phase is cut."""
 
-CUT_SOMEWHERE = frozenset(text.split("#")[0] for text in (*GREETING, *RINGS, *STOP, "SET_LOG_BASE"))
+CUT_SOMEWHERE = frozenset(text.split("#")[0] for text in (*HANDSHAKE, *RINGS, *STOP, "SET_LOG_BASE"))
 """A rehearsal that hears another message finds a hole in the matrix."""
 
 # A backend that comes back as another, once, or answers nonsense: QEMU must give up that connection by itself, unless
 # it can live with it.
-GREETING_LIES = (
+HANDSHAKE_LIES = (
     "CONNECT:after-read",
     "GET_FEATURES#any:answer=0x40000000",
     "GET_FEATURES#any:answer=0",
@@ -87,10 +87,10 @@ GREETING_LIES = (
 TABLE = ("SET_MEM_TABLE:nack", "SET_MEM_TABLE:drop-fds", "SET_MEM_TABLE:wrong-request")
 LIES = {
     # A backend with too few queues ends the start: nothing but another backend would mend that.
-    "startup": tuple(lie for lie in GREETING_LIES if not lie.startswith("GET_QUEUE_NUM:answer")),
-    # A refused memory table is not the end either, though it comes when the greeting is over: QEMU's card would fall
+    "startup": tuple(lie for lie in HANDSHAKE_LIES if not lie.startswith("GET_QUEUE_NUM:answer")),
+    # A refused memory table is not the end either, though it comes when the handshake is over: QEMU's card would fall
     # back to a data path without a switch.
-    "reconnect": (*GREETING_LIES, *TABLE),
+    "reconnect": (*HANDSHAKE_LIES, *TABLE),
     "set-link": ("GET_VRING_BASE:wrong-request", "GET_VRING_BASE:wrong-size", *TABLE[:1]),
     "stop-cont": TABLE[:1],
 }
@@ -169,7 +169,7 @@ class Case:
 
     @classmethod
     def parse(cls, name: str) -> Case:
-        """An case from its name: of the tables here, or any other of the kind; ``fuzz`` without a seed draws one.
+        """A case from its name: of the tables here, or any other of the kind; ``fuzz`` without a seed draws one.
 
         :raises ValueError: it is none.
         """
@@ -202,7 +202,7 @@ class Case:
         rules = () if self.rule is None else (self.rule,)
         if self.phase == "startup":
             return Script(rules)
-        if self.phase in GREETED:
+        if self.phase in RECONNECTING:
             return Script(rules, hang_up=True)
         return Script(tuple(replace(rule, connection=0) for rule in rules))
 
@@ -211,7 +211,7 @@ class Case:
         """Whether the backend is silent from the first message of a connection that was made again."""
         rule = self.rule
         silent = rule is not None and rule.action == "stall" and rule.message in FIRST and rule.occurrence == 1
-        return silent and self.kind == HANG and self.phase in GREETED
+        return silent and self.kind == HANG and self.phase in RECONNECTING
 
     @property
     def expected(self) -> str:
@@ -275,7 +275,7 @@ CASES = {**DEFAULT, **EXTRA}
 
 
 def is_case(fault: str) -> bool:
-    """Whether a cell's fault is an case of the matrix: the others have no phase."""
+    """Whether a cell's fault is a case of the matrix: the others have no phase."""
     return "@" in fault
 
 

@@ -22,7 +22,7 @@ UNMAPPED_SECONDS = 10.0
 
 
 class Dimm(MatrixCase):
-    """An case of this phase."""
+    """A case of this phase."""
 
     def _carry_out(self) -> None:
         testbed = self.testbed

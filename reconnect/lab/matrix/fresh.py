@@ -50,7 +50,7 @@ class Startup(_Fresh):
         what = "QEMU to greet its backend to the end"
         self._wait(self._greeted, deadline, what)
         if self.case.rule is not None and not testbed.backend.events.of("triggered", self.mark):
-            # The last messages of a greeting come after what makes one.
+            # The last messages of a handshake come after what makes one.
             testbed.waiter.sleep(Deadline(LATE_SECONDS))
             self._must_have_triggered()
             self._wait(self._greeted, deadline, what)
@@ -60,7 +60,7 @@ class Startup(_Fresh):
         self._quit()
 
     def _greeted(self) -> bool:
-        """Whether the newest connection is still there and has had the last message of a greeting.
+        """Whether the newest connection is still there and has had the last message of a handshake.
 
         That is the second ring's SET_VRING_CALL: what some QEMUs send after it does not matter.
         """

@@ -52,7 +52,7 @@ SILENT = Script.parse("CONNECT:stall@any", hang_up=True)
 
 
 class HotPlug(MatrixCase):
-    """An case of this phase. It leaves the guest without a card and the backend good."""
+    """A case of this phase. It leaves the guest without a card and the backend good."""
 
     def _carry_out(self) -> None:
         testbed, variant = self.testbed, self.case.variant
@@ -169,7 +169,7 @@ class HotPlug(MatrixCase):
 
     def _orphans(self) -> None:
         self._crash()
-        # An id is taken until the matrix_case to connect, which runs beside, has ended: each has its own.
+        # An id is taken until the attempt to connect, which runs beside, has ended: each has its own.
         for number in range(ORPHANS):
             name = f"{CHARDEV}-{number}"
             self._add_chardev(name, reconnect=1)

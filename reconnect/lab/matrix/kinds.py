@@ -33,7 +33,7 @@ CASES_BY_KIND: dict[str, type[MatrixCase]] = {MANY: Many, WEDGE: Wedge}
 
 
 def matrix_case_for(case: Case, testbed: Testbed) -> MatrixCase:
-    """An case on a testbed, not begun."""
+    """A case on a testbed, not begun."""
     if case.kind == FUZZ:
         return FuzzCase(case, testbed, matrix_case_for)
     by_phase = CASES_BY_PHASE.get(case.phase, Disturb)

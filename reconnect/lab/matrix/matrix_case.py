@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from reconnect.kit.deadline import Deadline
-from reconnect.lab.matrix.cases import GONE, GREETED, REHEARSE, SPIN, WEDGE, Case
+from reconnect.lab.matrix.cases import GONE, RECONNECTING, REHEARSE, SPIN, WEDGE, Case
 from reconnect.lab.matrix.testbed import Testbed
 from reconnect.lab.probe.log import ProbeRecord
 from reconnect.lab.process.failure import CellEnded, CellError, CellFailed
@@ -60,7 +60,7 @@ class NotSent(NotHere):
 
 
 class MatrixCase(abc.ABC):
-    """An case under way.
+    """A case under way.
 
     :param testbed: with a running guest; for the phase ``startup`` with no QEMU yet.
     :ivar mark: from which event on, of the stub's present incarnation, the case waits for what has to come. It moves
@@ -204,7 +204,7 @@ class MatrixCase(abc.ABC):
         A backend that is no good may have been given up already, and QEMU be connected again, when it is killed.
         """
         extra = {REHEARSE: 0, WEDGE: 0, SPIN: SPIN_CONNECTIONS, GONE: 2}.get(self.case.kind, 1)
-        return (self.case.phase in GREETED) + extra
+        return (self.case.phase in RECONNECTING) + extra
 
     def _check_connections(self, most: int) -> None:
         made = len(self._connections())

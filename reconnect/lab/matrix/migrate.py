@@ -34,7 +34,7 @@ LOOK_SECONDS = 0.05
 
 
 class Migrate(Disturb):
-    """An case of this phase."""
+    """A case of this phase."""
 
     def _carry_out(self) -> None:
         # Without it one would have to ask again and again how far it is.

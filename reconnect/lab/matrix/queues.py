@@ -1,4 +1,4 @@
-"""The phase ``queues``: QEMU greets a backend that has come back, and the guest's card has two queue pairs.
+"""The phase ``queues``: QEMU shakes hands with a backend that has come back, and the guest's card has two queue pairs.
 
 The guest has two processors, and its driver enables a pair for each. Its probe runs on the second one, so that each
 packet goes through the second pair: an answer shows that this pair works, and all four rings must be started.
@@ -13,7 +13,7 @@ RINGS = {0, 1, 2, 3}
 
 
 class Queues(Disturb):
-    """An case of this phase."""
+    """A case of this phase."""
 
     def _carry_out(self) -> None:
         super()._carry_out()

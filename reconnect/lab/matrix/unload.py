@@ -22,7 +22,7 @@ LOAD_SECONDS = 30.0
 
 
 class Unload(Disturb):
-    """An case of this phase."""
+    """A case of this phase."""
 
     def _carry_out(self) -> None:
         if self.case.kind == AWAY:

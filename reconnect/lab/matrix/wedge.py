@@ -29,7 +29,7 @@ QUESTION = "GET_FEATURES"
 
 
 class Wedge(MatrixCase):
-    """An case of this kind."""
+    """A case of this kind."""
 
     def _carry_out(self) -> None:
         testbed = self.testbed

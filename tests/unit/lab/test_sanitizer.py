@@ -108,5 +108,5 @@ def test_a_slower_qemu_gets_more_time_and_is_measured_alike() -> None:
 
 def test_both_builds_are_told() -> None:
     qemu = Qemu("qemu", "1", Path("qemu"), (), "c", (), "t")
-    told = Binaries(qemu, qemu).told(("A=1",))
+    told = Binaries(qemu, qemu).with_environment(("A=1",))
     assert told.baseline.environment == told.patched.environment == ("A=1",)

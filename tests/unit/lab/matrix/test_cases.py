@@ -90,7 +90,7 @@ def test_the_question_before_the_handshake_is_cut_as_well_as_its_own_messages() 
 
 
 def test_what_is_run_by_name_alone() -> None:
-    """Verify: each pattern names an case, which can be asked for by name and is not in the default matrix."""
+    """Verify: each pattern names a case, which can be asked for by name and is not in the default matrix."""
     for pattern in BY_NAME:
         found, unknown = named([pattern])
         assert found
