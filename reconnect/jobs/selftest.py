@@ -22,6 +22,9 @@ from reconnect.kit.processgroup import end_group
 TWO_PROCESSES = ("--numprocesses=2", "--dist=loadfile")
 """pytest's words for tests that need no processor for themselves. Those of a file share what its fixtures made."""
 
+QUICK = ("--quick", "--numprocesses=3", "--dist=worksteal")
+"""pytest's words for a run that a person waits for: much of it waits itself, for programs, and none of it compiles."""
+
 GUESTS = "tests/reconnect"
 """Guests whose times are measured: by one process. They come first: what they build, the others find built."""
 
@@ -62,7 +65,7 @@ def checks(root: Path, only: str = "", *, quick: bool = False) -> dict[str, list
     python = [sys.executable, "-m"]
     pytest = [*python, "pytest", "--durations=10"]
     if quick:
-        pytest += ["--quick", *TWO_PROCESSES]
+        pytest += QUICK
     if only:
         return {"pytest": [*pytest, *([only] if (root / only.partition("::")[0]).exists() else ["-k", only])]}
     linters = {

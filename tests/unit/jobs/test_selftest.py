@@ -51,7 +51,7 @@ def test_everything_is_run_and_each_test_once() -> None:
 def test_a_quick_run_has_the_same_linters_and_one_pytest() -> None:
     whole, quick = selftest.checks(ROOT), selftest.checks(ROOT, quick=True)
     assert list(quick) == [*list(whole)[:-2], "pytest"]
-    assert {"--quick", "--numprocesses=2", "--dist=loadfile"} <= set(quick["pytest"])
+    assert {"--quick", "--numprocesses=3", "--dist=worksteal"} <= set(quick["pytest"])
 
 
 @pytest.mark.parametrize("quick", [False, True])
