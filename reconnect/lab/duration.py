@@ -1,4 +1,4 @@
-"""How long a cell takes, about: what shards are balanced by. Measured on two processors under TCG."""
+"""How long a cell takes, roughly: what shards are balanced by. Estimates for two processors under TCG."""
 
 from __future__ import annotations
 
